@@ -1,0 +1,269 @@
+"""The confined engine, for questions that we wrote: our own tree, identifiers from the projection's columns, values bound.
+
+One in-memory instance per extract, with the extract attached read-only, then without external access and with its configuration
+locked: whatever a question did, there is nothing else in the process's engine to reach.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import duckdb
+
+from baybridge.data.extracts import Extract
+from baybridge.data.sql import Sql, predicate, quote
+from baybridge.errors import Advice, Corrupt, Unavailable
+from baybridge.terms import cql2
+from baybridge.terms.columns import ColumnType, Kind
+
+_INSTANCES: Final = 32
+_CONFINED: Final = {"enable_external_access": False, "lock_configuration": True, "temp_directory": "", "threads": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """One column to sort by. Nulls come last in both directions; ties are broken by `_row`."""
+
+    column: str
+    descending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A page of one extract: released columns, a filter, an order, a size, and the position after which it begins."""
+
+    columns: tuple[str, ...]
+    row_filter: cql2.Filter | None
+    sort: tuple[SortKey, ...]
+    limit: int
+    after: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a row stands in an order: its values of the sort columns, as JSON values, and its `_row`."""
+
+    values: tuple[Any, ...]
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows as tuples in the question's column order, and the position of the last row when more follow."""
+
+    rows: Sequence[tuple[Any, ...]]
+    next: Position | None
+
+
+@dataclass(slots=True)
+class Stop:
+    """Stops a running question from another thread: at its time limit, or when the client has left."""
+
+    _fired: threading.Event = field(default_factory=threading.Event)
+    _interrupt: Callable[[], None] | None = None
+
+    def fire(self) -> None:
+        """Interrupt what runs now; safe to call again, which a question that was just starting needs."""
+        self._fired.set()
+        interrupt = self._interrupt
+        if interrupt is not None:
+            interrupt()
+
+    @contextmanager
+    def watching(self, interrupt: Callable[[], None]) -> Iterator[None]:
+        """Let `fire` interrupt what runs in this block; raise Unavailable (`query_limit`) when it did, or had before."""
+        self._interrupt = interrupt
+        try:
+            if self._fired.is_set():
+                raise _stopped()
+            yield
+        except duckdb.InterruptException:
+            raise _stopped() from None
+        finally:
+            self._interrupt = None
+
+
+class Engine:
+    """A pool of instances, the least recently used closed first. Safe to use from many threads."""
+
+    def __init__(self, *, memory_limit: str) -> None:
+        """Open nothing yet."""
+        self._memory_limit = memory_limit
+        self._instances: OrderedDict[str, _Instance] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def page(self, extract: Extract, types: Mapping[str, ColumnType], question: Question, stop: Stop) -> Page:
+        """Answer a question. `types` are the extract's released columns; the question names no other (KeyError)."""
+        statement = page_sql(question, types)
+        with self._cursor(extract) as cursor, stop.watching(cursor.interrupt):
+            fetched = cursor.execute(statement.text, list(statement.parameters)).fetchall()
+        more = len(fetched) > question.limit
+        kept = fetched[: question.limit]
+        width = len(question.columns)
+        rows = _typed([row[:width] for row in kept], [types[name] for name in question.columns])
+        if not more:
+            return Page(rows, None)
+        last = kept[-1]
+        values = _typed([last[width:-1]], [types[key.column] for key in question.sort])[0]
+        return Page(rows, Position(tuple(_json_value(value) for value in values), last[-1]))
+
+    def close(self) -> None:
+        """Close every instance."""
+        with self._lock:
+            for instance in self._instances.values():
+                instance.connection.close()
+            self._instances.clear()
+
+    @contextmanager
+    def _cursor(self, extract: Extract) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._lock:
+            instance = self._instances.get(extract.sha256)
+            if instance is None:
+                instance = _Instance(_confined(extract, self._memory_limit))
+                self._instances[extract.sha256] = instance
+            self._instances.move_to_end(extract.sha256)
+            instance.users += 1
+            cursor = instance.connection.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+            with self._lock:
+                instance.users -= 1
+                self._close_idle()
+
+    def _close_idle(self) -> None:
+        for digest in list(self._instances):
+            if len(self._instances) <= _INSTANCES:
+                return
+            if not self._instances[digest].users:
+                self._instances.pop(digest).connection.close()
+
+
+@dataclass(slots=True)
+class _Instance:
+    connection: duckdb.DuckDBPyConnection
+    users: int = 0
+
+
+def _confined(extract: Extract, memory_limit: str) -> duckdb.DuckDBPyConnection:
+    """Attach, lock, and read the settings back: an instance that is not confined is never handed out."""
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "threads": 2,
+            "async_threads": 0,
+            "memory_limit": memory_limit,
+            "temp_directory": "",
+            "autoload_known_extensions": False,
+            "autoinstall_known_extensions": False,
+            "python_enable_replacements": False,
+        },
+    )
+    path = "'" + str(extract.path).replace("'", "''") + "'"
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(f"ATTACH {path} AS extract (READ_ONLY)")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    for setting, wanted in _CONFINED.items():
+        if connection.execute("SELECT current_setting(?)", [setting]).fetchall()[0][0] != wanted:
+            connection.close()
+            raise Corrupt("corrupt", f"The engine's setting {setting} did not take; nothing is served from it.")
+    return connection
+
+
+def page_sql(question: Question, types: Mapping[str, ColumnType]) -> Sql:
+    """The question as SQL over `extract.items`, one row longer than its limit so that the last page is known as such."""
+    selected = [_selected(name, types[name]) for name in question.columns]
+    selected += [_selected(key.column, types[key.column]) for key in question.sort]
+    conditions: list[Sql] = []
+    if question.row_filter is not None:
+        conditions.append(predicate(question.row_filter, types))
+    if question.after is not None:
+        conditions.append(_after(question.sort, question.after, types))
+    where = " AND ".join(f"({condition.text})" for condition in conditions)
+    order = "".join(f"{quote(key.column)} {'DESC' if key.descending else 'ASC'} NULLS LAST, " for key in question.sort)
+    return Sql(
+        f"SELECT {', '.join([*selected, '_row'])} FROM extract.items"
+        + (f" WHERE {where}" if where else "")
+        + f" ORDER BY {order}_row ASC LIMIT {question.limit + 1:d}",
+        tuple(parameter for condition in conditions for parameter in condition.parameters),
+    )
+
+
+def _selected(name: str, column: ColumnType) -> str:
+    """Instants are fetched as UTC without their zone, which the driver would want a further library for."""
+    return f"timezone('UTC', {quote(name)})" if column.kind is Kind.TIMESTAMP else quote(name)
+
+
+def _after(sort: tuple[SortKey, ...], position: Position, types: Mapping[str, ColumnType]) -> Sql:
+    """Rows that stand after the position: some sort column is further on while all before it are equal, or all are and `_row` is."""
+    alternatives: list[Sql] = []
+    equal = Sql("TRUE", ())
+    for key, value in zip(sort, position.values, strict=True):
+        column, cast = quote(key.column), _cast(types[key.column])
+        if value is not None:  # nothing stands after null in a column
+            further = f"({column} {'<' if key.descending else '>'} {cast} OR {column} IS NULL)"
+            alternatives.append(Sql(f"({equal.text} AND {further})", (*equal.parameters, value)))
+        equal = Sql(f"{equal.text} AND {column} IS NOT DISTINCT FROM {cast}", (*equal.parameters, value))
+    alternatives.append(Sql(f"({equal.text} AND _row > ?)", (*equal.parameters, position.row)))
+    return Sql(
+        " OR ".join(alternative.text for alternative in alternatives),
+        tuple(parameter for alternative in alternatives for parameter in alternative.parameters),
+    )
+
+
+_SQL_TYPES: Final = {
+    Kind.TEXT: "VARCHAR",
+    Kind.INTEGER: "BIGINT",
+    Kind.DOUBLE: "DOUBLE",
+    Kind.BOOLEAN: "BOOLEAN",
+    Kind.DATE: "DATE",
+    Kind.TIMESTAMP: "TIMESTAMPTZ",
+    Kind.DATETIME: "TIMESTAMP",
+}
+
+
+def _cast(column: ColumnType) -> str:
+    if column.kind is Kind.DECIMAL:
+        return f"?::DECIMAL({column.precision},{column.scale})"
+    return f"?::{_SQL_TYPES[column.kind]}"
+
+
+def _typed(rows: list[tuple[Any, ...]], types: list[ColumnType]) -> list[tuple[Any, ...]]:
+    """Give instants their zone back."""
+    instants = [position for position, column in enumerate(types) if column.kind is Kind.TIMESTAMP]
+    if not instants:
+        return rows
+    typed = [list(row) for row in rows]
+    for row in typed:
+        for position in instants:
+            value = row[position]
+            row[position] = value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+    return [tuple(row) for row in typed]
+
+
+def _json_value(value: object) -> object:
+    """A sort value as a cursor carries it: JSON's own types as they are, everything else as the text that casts back to it."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _stopped() -> Unavailable:
+    return Unavailable(
+        "query_limit",
+        "The question ran into its time limit and was stopped.",
+        advice=Advice(
+            rule="A question may take only so long.",
+            who_can_change="you, by asking for less, or the operator, who sets the limit",
+            next_step="Narrow the filter, or sort by fewer columns.",
+        ),
+        retry_after=1,
+    )

@@ -1,0 +1,215 @@
+"""Extracts: the files made from one projection, the only thing that is ever served. Always rebuildable; never written after they are made.
+
+An extract is made by a fresh CREATE TABLE AS in a fresh file, never by deleting, so that its statistics and free blocks know no
+hidden value. Two requests for one extract share one build, also across processes (a lock by the extract's digest).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from baybridge.data.objects import Objects
+from baybridge.data.sql import predicate, quote
+from baybridge.errors import Advice, Corrupt, Unavailable
+from baybridge.policy.projection import Projection, ReleasedColumn
+from baybridge.terms.columns import Kind
+from baybridge.terms.masks import REDACTED, Mask, pseudonym
+
+BUILDER: Final = "1"
+"""Goes into every extract's digest: raise it when the same projection is built differently."""
+
+_KEYS_AT_ONCE: Final = 50_000
+_BUILDS_AT_ONCE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """An extract by its digest, and where its native DuckDB file is: one table `items` with `_row` and the released columns."""
+
+    sha256: str
+    path: Path
+
+
+class Extracts:
+    """The extracts on this node's disk."""
+
+    def __init__(self, root: Path, objects: Objects, *, memory_limit: str) -> None:
+        """Start nothing yet; `close` waits for builds under way."""
+        self._root = root
+        self._objects = objects
+        self._memory_limit = memory_limit
+        self._builders = ThreadPoolExecutor(_BUILDS_AT_ONCE, thread_name_prefix="extract")
+        self._building: dict[str, Future[Extract]] = {}
+        self._lock = threading.Lock()
+
+    def digest(self, projection: Projection) -> str:
+        """The extract's name."""
+        return projection.digest(builder=BUILDER)
+
+    def find(self, projection: Projection, domain_key: Callable[[str], bytes], *, wait: float) -> Extract:
+        """Give the extract of the projection, making it when it is not there.
+
+        `domain_key` unwraps a pseudonym key by its id, only when the extract is made. Raise Unavailable (`extract_building`) after
+        `wait` seconds; the build goes on, and a later request finds it.
+        """
+        digest = self.digest(projection)
+        present = self._present(digest)
+        if present is not None:
+            return present
+        with self._lock:
+            build = self._building.get(digest)
+            if build is None:
+                build = self._builders.submit(self._make, digest, projection, domain_key)
+                self._building[digest] = build
+        try:
+            return build.result(timeout=wait)
+        except NotYet:
+            raise Unavailable(
+                "extract_building",
+                "The extract for this agreement and version is being made.",
+                advice=Advice(
+                    rule="Only a finished extract is served.",
+                    who_can_change="nobody needs to",
+                    next_step="Send the same request again in a moment.",
+                ),
+                retry_after=2,
+            ) from None
+
+    def close(self) -> None:
+        """Wait for builds under way, and start no more."""
+        self._builders.shutdown(wait=True, cancel_futures=True)
+
+    def _present(self, digest: str) -> Extract | None:
+        path = self._root / digest / "serve.duckdb"
+        return Extract(digest, path) if path.exists() else None
+
+    def _make(self, digest: str, projection: Projection, domain_key: Callable[[str], bytes]) -> Extract:
+        try:
+            with self._alone(digest):
+                return self._present(digest) or self._build(digest, projection, domain_key)
+        finally:
+            with self._lock:
+                del self._building[digest]
+
+    @contextmanager
+    def _alone(self, digest: str) -> Iterator[None]:
+        """Hold the digest's lock across processes; the kernel drops it when a builder dies."""
+        with (self._root / f"{digest}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _build(self, digest: str, projection: Projection, domain_key: Callable[[str], bytes]) -> Extract:
+        making = self._root / f"{digest}.making"
+        shutil.rmtree(making, ignore_errors=True)  # what a killed builder left
+        making.mkdir()
+        key = None if projection.domain_key is None else domain_key(projection.domain_key)
+        paths = [str(self._objects.path(entry)) for entry in projection.objects]
+        spill = making / "spill"
+        engine = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": self._memory_limit, "temp_directory": str(spill)})
+        try:
+            _fill(engine, making / "serve.duckdb", projection, paths, key)
+        finally:
+            engine.close()
+        shutil.rmtree(spill, ignore_errors=True)
+        _sync(making / "serve.duckdb")
+        making.rename(self._root / digest)
+        return Extract(digest, self._root / digest / "serve.duckdb")
+
+
+def _fill(engine: duckdb.DuckDBPyConnection, target: Path, projection: Projection, paths: list[str], key: bytes | None) -> None:
+    """Write the projection's rows to a new DuckDB file, in the projection's order, numbered from 0 in `_row`."""
+    engine.execute("SET TimeZone = 'UTC'")
+    engine.execute(f"ATTACH {_literal(target)} AS extract")
+    kept = "SELECT * FROM read_parquet(?)"
+    parameters: list[object] = [paths]
+    if projection.row_filter is not None:
+        condition = predicate(projection.row_filter, projection.source)
+        kept += f" WHERE {condition.text}"
+        parameters += condition.parameters
+    joins = ""
+    for position, column in enumerate(projection.columns):
+        if column.mask is Mask.PSEUDONYM:
+            _map_pseudonyms(engine, f"pseudonyms_{position}", kept, parameters, column, _require_key(key))
+            joins += f" LEFT JOIN pseudonyms_{position} ON pseudonyms_{position}.original = {_canonical(column)}"
+    released = ", ".join(_released(position, column) for position, column in enumerate(projection.columns))
+    order = ", ".join(f"{quote(name)} ASC NULLS LAST" for name in projection.order)
+    engine.execute(
+        "CREATE TABLE extract.items AS SELECT row_number() OVER () - 1 AS _row, * FROM "
+        f"(SELECT * FROM (SELECT {released} FROM ({kept}) AS kept{joins}) ORDER BY {order})",
+        parameters,
+    )
+    engine.execute("CHECKPOINT extract")
+    engine.execute("DETACH extract")
+
+
+def _released(position: int, column: ReleasedColumn) -> str:
+    match column.mask:
+        case None:
+            return f"kept.{quote(column.name)} AS {quote(column.name)}"
+        case Mask.REDACT:
+            return f"'{REDACTED}' AS {quote(column.name)}"
+        case Mask.PSEUDONYM:
+            return f"pseudonyms_{position}.pseudonym AS {quote(column.name)}"
+
+
+def _map_pseudonyms(
+    engine: duckdb.DuckDBPyConnection, table: str, kept: str, parameters: list[object], column: ReleasedColumn, key: bytes
+) -> None:
+    """Make a table from canonical text to pseudonym. The key stays in Python: only its results enter the engine, as bound lists."""
+    engine.execute(f"CREATE TEMP TABLE {table} (original VARCHAR, pseudonym VARCHAR)")
+    originals = engine.cursor()
+    originals.execute(
+        f"SELECT DISTINCT {_canonical(column)} FROM ({kept}) AS kept WHERE kept.{quote(column.name)} IS NOT NULL", parameters
+    )
+    while batch := [str(row[0]) for row in originals.fetchmany(_KEYS_AT_ONCE)]:
+        replaced = [pseudonym(key, column.source.kind, original) for original in batch]
+        engine.execute(f"INSERT INTO {table} SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])", [batch, replaced])
+    originals.close()
+
+
+def _canonical(column: ReleasedColumn) -> str:
+    """SQL for the one text of a value that its pseudonym is made of: 1.50 and 1.5 are one decimal, and instants are in UTC."""
+    value = f"kept.{quote(column.name)}"
+    match column.source.kind:
+        case Kind.TEXT:
+            return value
+        case Kind.DECIMAL if column.source.scale:
+            return f"rtrim(rtrim({value}::VARCHAR, '0'), '.')"
+        case Kind.TIMESTAMP:
+            return f"strftime(timezone('UTC', {value}), '%Y-%m-%dT%H:%M:%S.%fZ')"
+        case Kind.DATETIME:
+            return f"strftime({value}, '%Y-%m-%dT%H:%M:%S.%f')"
+        case Kind.INTEGER | Kind.DECIMAL | Kind.BOOLEAN | Kind.DATE:
+            return f"{value}::VARCHAR"
+        case Kind.DOUBLE:
+            raise Corrupt("corrupt", "Doubles have no canonical text, and terms that pseudonymise one are refused.")
+
+
+def _require_key(key: bytes | None) -> bytes:
+    if key is None:
+        raise Corrupt("corrupt", "A signed agreement with a pseudonym names no pseudonym key.")
+    return key
+
+
+def _literal(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

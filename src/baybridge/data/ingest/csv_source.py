@@ -1,0 +1,152 @@
+"""Owns how a CSV file becomes text cells in DuckDB: its header, the reading, and the rows that are not the header's shape.
+
+It changes no cell and drops no row unaccounted. Callers see cells as columns c0, c1, ... in file order, all text, never null.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import duckdb
+
+from baybridge.catalog.schema import MAX_COLUMNS
+from baybridge.data.ingest.records import MAX_RECORD, read_records, refuse_stray_quote, unreadable
+from baybridge.errors import Corrupt
+
+LISTED: Final = 1_000
+VALUE_CHARACTERS: Final = 200
+DEFAULT_MEMORY: Final = "1GB"
+_THREADS: Final = 2
+_MAX_FAULTS: Final = 20_000
+
+_RULES: Final = {
+    "MISSING COLUMNS": "missing_columns",
+    "TOO MANY COLUMNS": "too_many_columns",
+    "UNQUOTED VALUE": "bad_quoting",
+    "INVALID STATE": "bad_quoting",
+    "LINE SIZE OVER MAXIMUM": "line_too_long",
+    "INVALID ENCODING": "bad_encoding",
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reject:
+    """One reason why a row is not loaded. `row` counts the file's data rows from 1, blank lines not counted.
+
+    `value` is the cell, or the line where the whole row is at fault, cut at 200 characters: show it to the provider only.
+    """
+
+    row: int
+    column: str | None
+    rule: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that was read through once: proof that it is UTF-8 CSV with one header of different, non-blank names."""
+
+    path: Path
+    names: tuple[str, ...]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """The rows that are not the header's shape: how many, and the first 1,000 of them in file order."""
+
+    rows: int
+    listed: tuple[Reject, ...]
+
+
+def read_source(path: Path) -> Source:
+    """Read the file through and take its header. Raise Invalid (`file_unreadable`), saying where, when it is no CSV with a header."""
+    records = read_records(path)
+    return Source(path, _header(records.header), records.count - 1)
+
+
+def _header(record: str) -> tuple[str, ...]:
+    try:
+        names = tuple(next(csv.reader(io.StringIO(record, newline=""), strict=True), ()))
+    except csv.Error:
+        raise unreadable("The header's quotes are wrong, or a name is far too long", "Correct the first row.", line=1) from None
+    if len(names) > MAX_COLUMNS:
+        raise unreadable(f"The header has more than {MAX_COLUMNS:,} columns", "Check the delimiter, or split the table.", line=1)
+    seen: dict[str, int] = {}
+    for number, name in enumerate(names, start=1):
+        if not name.strip():
+            raise unreadable(f"The header's column {number} has no name", "Give every column a name.", line=1)
+        if name.casefold() in seen:
+            where = f"The header's columns {seen[name.casefold()]} and {number} have the same name (upper and lower case count as the same)"
+            raise unreadable(where, "Give every column a name of its own.", line=1)
+        seen[name.casefold()] = number
+    return names
+
+
+@contextmanager
+def engine(database: str, *, scratch: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB that spills into `scratch`, in UTC, with no extension but those built in; close and tidy after."""
+    with TemporaryDirectory(prefix="spill-", dir=scratch) as spill:
+        config: dict[str, str | int | bool | float | list[str]] = {
+            "threads": _THREADS,
+            "memory_limit": memory_limit,
+            "temp_directory": spill,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        with duckdb.connect(database, config=config) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
+
+
+def cells_sql(source: Source) -> str:
+    """Give the table function that reads the file: columns c0, c1, ...; bind its path as `$path`.
+
+    `nullstr` is a line feed, which an unquoted cell cannot hold, so no cell is null here. With '' DuckDB would let a row have more cells
+    than the header as long as they are empty. `""` and an empty cell both arrive as ''.
+    """
+    columns = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(len(source.names)))
+    return (
+        f"read_csv($path, auto_detect = false, header = true, columns = {{{columns}}}, delim = ',', quote = '\"', escape = '\"',"
+        f" nullstr = E'\\n', allow_quoted_nulls = false, strict_mode = true, null_padding = false,"
+        f" store_rejects = true, rejects_limit = {_MAX_FAULTS}, max_line_size = {MAX_RECORD + 4096})"
+    )
+
+
+def fill(connection: duckdb.DuckDBPyConnection, source: Source, statement: str, values: dict[str, object]) -> Ragged:
+    """Run a CREATE TABLE ... AS over `cells_sql` and account for every row of the file.
+
+    Raise Invalid (`file_unreadable`) where the quotes are such that nobody can tell the rows, and Corrupt where rows were lost.
+    """
+    try:
+        made = connection.execute(statement, {"path": str(source.path), **values}).fetchone()
+    except duckdb.InvalidInputException:
+        refuse_stray_quote(source.path)
+        raise unreadable("The file cannot be read as CSV", "Check its quotes and line ends.") from None
+    whole = made[0] if made else 0
+    counts = connection.execute("SELECT count(*), count(DISTINCT line_byte_position) FROM reject_errors").fetchone()
+    faults, ragged = counts or (0, 0)
+    if faults >= _MAX_FAULTS:
+        raise unreadable(f"More than {_MAX_FAULTS:,} faults in the shape of rows", "Check the delimiter, and that rows match the header.")
+    if whole + ragged != source.rows:
+        refuse_stray_quote(source.path)
+        raise Corrupt("corrupt", f"Of {source.rows:,} rows, {whole:,} were read and {ragged:,} found ragged: the counts do not balance.")
+    return Ragged(ragged, _listed(connection, source) if ragged else ())
+
+
+def _listed(connection: duckdb.DuckDBPyConnection, source: Source) -> tuple[Reject, ...]:
+    found = connection.execute(
+        "SELECT line_byte_position - 1, arg_min(error_type::VARCHAR, column_idx), left(any_value(csv_line), $characters)"
+        " FROM reject_errors GROUP BY line_byte_position ORDER BY line_byte_position LIMIT $listed",
+        {"characters": VALUE_CHARACTERS, "listed": LISTED},
+    ).fetchall()
+    # The engine's own line numbers count some blank lines; its byte positions are exact, so the rows are counted again up to them.
+    rows = read_records(source.path, offsets=[offset for offset, _, _ in found]).before
+    return tuple(Reject(row, None, _RULES[error], line) for row, (_, error, line) in zip(rows, found, strict=True))

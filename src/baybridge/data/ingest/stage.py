@@ -1,0 +1,220 @@
+"""Owns the one cast from text to a schema's types: a typed, keyed table in a scratch file, and the reason for each row that is not in it.
+
+It never rounds, trims or guesses, and no row is dropped that is not counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Final
+
+import duckdb
+
+from baybridge.catalog.schema import Column, Schema
+from baybridge.data.ingest import lexical
+from baybridge.data.ingest.csv_source import (
+    DEFAULT_MEMORY,
+    LISTED,
+    VALUE_CHARACTERS,
+    Ragged,
+    Reject,
+    Source,
+    cells_sql,
+    engine,
+    fill,
+    read_source,
+)
+from baybridge.errors import Advice, Corrupt, Invalid, Place
+from baybridge.names import nearest
+from baybridge.terms.columns import Kind
+
+TABLE: Final = "rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A DuckDB file whose table `rows` has the schema's columns, typed, ordered by the key, or as in the file where there is none.
+
+    rows_read = rows_loaded + rows_rejected. `rejects` are the first 1,000 reasons in file order, of `rejects_found`; one row may have
+    several.
+    """
+
+    path: Path
+    schema: Schema
+    rows_read: int
+    rows_loaded: int
+    rows_rejected: int
+    rejects: tuple[Reject, ...]
+    rejects_found: int
+
+
+def stage(path: Path, schema: Schema, *, scratch: Path, memory_limit: str = DEFAULT_MEMORY) -> Staged:
+    """Cast the file into a new DuckDB file in a new folder of `scratch`, which the caller owns and deletes.
+
+    Columns are matched by name, in any order. Raise Invalid (`schema_invalid`) when the header has not the schema's names, Invalid
+    (`file_unreadable`) when it is no CSV, and Corrupt when the counts do not balance.
+    """
+    source = read_source(path)
+    cells = _cells_by_column(source, schema)
+    database = Path(mkdtemp(prefix="stage-", dir=scratch)) / "staged.duckdb"
+    with engine(str(database), scratch=scratch, memory_limit=memory_limit) as connection:
+        ragged = fill(connection, source, _cast_sql(source, schema, cells), {"null_words": list(schema.null_words)})
+        _find_repeated_keys(connection, schema)
+        loaded = _one(connection, _rows_sql(schema))
+        rejected = ragged.rows + _one(connection, "SELECT count(*) FROM typed WHERE cells IS NOT NULL OR rowid IN (FROM repeated)")
+        if loaded + rejected != source.rows:
+            counts = f"Of {source.rows:,} rows, {loaded:,} were loaded and {rejected:,} rejected"
+            raise Corrupt("corrupt", f"{counts}: the counts do not balance.")
+        rejects = _listed(connection, schema, ragged) if rejected else ()
+        found = ragged.rows + (_one(connection, _found_sql(schema)) if rejected else 0)
+    return Staged(database, schema, source.rows, loaded, rejected, rejects, found)
+
+
+def _cells_by_column(source: Source, schema: Schema) -> tuple[str, ...]:
+    """For each schema column the engine's name of the file's column. Raise Invalid (`schema_invalid`) unless the names are the same set."""
+    places = {name: index for index, name in enumerate(source.names)}
+    missing = [name for name in schema.types if name not in places]
+    extra = [name for name in source.names if name not in schema.types]
+    if missing or extra:
+        faults = [Place(name, "The schema has this column and the file does not.", hint=_hint(name, extra)) for name in missing]
+        faults += [Place(name, "The file has this column and the schema does not.", hint=_hint(name, missing)) for name in extra]
+        raise Invalid(
+            "schema_invalid",
+            f"The file's header is not the schema's columns: {_some(missing)} missing, {_some(extra)} not in the schema.",
+            advice=Advice(
+                rule="A file has the columns of its dataset's schema, by exactly these names, in any order.",
+                who_can_change="you",
+                next_step="Rename, add or leave out the file's columns, or give a schema that describes this file.",
+            ),
+            places=tuple(faults[:LISTED]),
+        )
+    return tuple(f"c{places[name]}" for name in schema.types)
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:5])
+    return (f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown) or "none"  # noqa: PLR2004 -- as many as one line takes
+
+
+def _hint(name: str, candidates: list[str]) -> str | None:
+    near = nearest(name, candidates)
+    return near and f"Did you mean {near!r}?"
+
+
+def _cast_sql(source: Source, schema: Schema, cells: tuple[str, ...]) -> str:
+    """CREATE TABLE typed: t0, t1, ... in schema order and file order, and `cells`, the row's texts where one of them is rejected."""
+    texts = [f"CASE WHEN NOT list_contains($null_words::VARCHAR[], {cell}) THEN {cell} END AS v{i}" for i, cell in enumerate(cells)]
+    typed = [f"{lexical.cast(column.type, f'v{i}')} AS t{i}" for i, column in enumerate(schema.columns)]
+    bad = [condition for i, column in enumerate(schema.columns) if (condition := _is_bad(column, i))]
+    vs, ts = ([f"{letter}{i}" for i in range(len(cells))] for letter in "vt")
+    kept = f"CASE WHEN {' OR '.join(bad) or 'false'} THEN [{', '.join(vs)}] END AS cells"
+    return (
+        f"CREATE TEMP TABLE typed AS SELECT {', '.join(ts)}, {kept} FROM ("  # noqa: S608 -- our own names, words bound
+        f"SELECT {', '.join(vs + typed)} FROM (SELECT {', '.join(texts)} FROM {cells_sql(source)}))"
+    )
+
+
+def _is_bad(column: Column, index: int) -> str:
+    """Give the condition under which a row's cell is rejected, or '' where no text can be."""
+    if column.required:
+        return f"t{index} IS NULL"
+    return "" if column.type.kind is Kind.TEXT else f"(t{index} IS NULL AND v{index} IS NOT NULL)"
+
+
+def _find_repeated_keys(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
+    """Make the table `repeated` of the rows whose key another row has too, be the rest of the row good or not."""
+    keys = ", ".join(f"t{index}" for index in _key_indexes(schema))
+    if not keys:
+        connection.execute("CREATE TEMP TABLE repeated (r BIGINT)")
+        return
+    whole = " AND ".join(f"t{index} IS NOT NULL" for index in _key_indexes(schema))
+    connection.execute(
+        f"CREATE TEMP TABLE repeated AS SELECT typed.rowid AS r FROM typed SEMI JOIN"  # noqa: S608 -- our own names
+        f" (SELECT {keys} FROM typed WHERE {whole} GROUP BY {keys} HAVING count(*) > 1) USING ({keys})"
+    )
+
+
+def _rows_sql(schema: Schema) -> str:
+    columns = ", ".join(f"t{index} AS {_identifier(column.name)}" for index, column in enumerate(schema.columns))
+    order = ", ".join([*(f"t{index}" for index in _key_indexes(schema)), "rowid"])
+    return (
+        f"CREATE TABLE {TABLE} AS SELECT {columns} FROM typed"  # noqa: S608 -- names quoted
+        f" WHERE cells IS NULL AND rowid NOT IN (FROM repeated) ORDER BY {order}"
+    )
+
+
+def _key_indexes(schema: Schema) -> tuple[int, ...]:
+    places = {column.name: index for index, column in enumerate(schema.columns)}
+    return tuple(places[name] for name in schema.key)
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _faults_sql(schema: Schema) -> str:
+    """Give the list, by column, of the rule that a row's cell broke, null where it broke none; for rows whose `cells` are kept."""
+    faults = []
+    for i, column in enumerate(schema.columns, start=1):
+        missing = "'key_missing'" if column.name in schema.key else "'required'" if column.required else "NULL"
+        broken = f"CASE WHEN cells[{i}] IS NULL THEN {missing} WHEN t{i - 1} IS NULL THEN '{lexical.rule(column.type)}' END"
+        faults.append(broken)
+    return f"[{', '.join(faults)}]::VARCHAR[]"
+
+
+def _found_sql(schema: Schema) -> str:
+    return (
+        f"SELECT (SELECT coalesce(sum(list_count({_faults_sql(schema)})), 0)::BIGINT FROM typed WHERE cells IS NOT NULL)"  # noqa: S608 -- our own names
+        " + (SELECT count(*) FROM repeated)"
+    )
+
+
+def _listed(connection: duckdb.DuckDBPyConnection, schema: Schema, ragged: Ragged) -> tuple[Reject, ...]:
+    names = [column.name for column in schema.columns]
+    cells = ", ".join(f"left(cells[{i}], $characters)" for i in range(1, len(names) + 1))
+    bad = connection.execute(
+        f"SELECT rowid + 1, {_faults_sql(schema)}, [{cells}] FROM typed WHERE cells IS NOT NULL ORDER BY rowid LIMIT $listed",  # noqa: S608 -- our own names
+        {"characters": VALUE_CHARACTERS, "listed": LISTED},
+    ).fetchall()
+    rejects = [
+        Reject(row, name, rule, value)
+        for row, rules, values in bad
+        for name, rule, value in zip(names, rules, values, strict=True)
+        if rule is not None
+    ]
+    rejects += _repeated(connection, schema)
+    first = sorted(rejects, key=_by_row)[:LISTED]
+    return tuple(sorted([*ragged.listed, *_numbered_in_file(first, ragged)], key=_by_row)[:LISTED])
+
+
+def _by_row(reject: Reject) -> int:
+    return reject.row
+
+
+def _repeated(connection: duckdb.DuckDBPyConnection, schema: Schema) -> list[Reject]:
+    if not schema.key:
+        return []
+    values = ", ".join(f"t{index}" for index in _key_indexes(schema))
+    found = connection.execute(
+        f"SELECT typed.rowid + 1, left(concat_ws(', ', {values}), $characters) FROM typed"  # noqa: S608 -- our own names
+        " WHERE rowid IN (FROM repeated) ORDER BY typed.rowid LIMIT $listed",
+        {"characters": VALUE_CHARACTERS, "listed": LISTED},
+    ).fetchall()
+    column = ", ".join(schema.key)
+    return [Reject(row, column, "key_repeated", value) for row, value in found]
+
+
+def _numbered_in_file(rejects: list[Reject], ragged: Ragged) -> list[Reject]:
+    """Renumber rejects, counted among the rows of the header's shape, to count all rows of the file.
+
+    The i-th ragged row r stands behind r - i rows of the header's shape. Only the first 1,000 ragged rows are known, and enough: a
+    reject behind them all is not listed.
+    """
+    behind = [reject.row - place for place, reject in enumerate(ragged.listed, start=1)]
+    return [Reject(r.row + sum(whole < r.row for whole in behind), r.column, r.rule, r.value) for r in rejects]
+
+
+def _one(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
+    return int(connection.execute(statement).fetchall()[0][0])

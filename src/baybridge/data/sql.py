@@ -1,0 +1,184 @@
+"""The filter tree to DuckDB SQL with bound parameters. It is the only place where a filter becomes SQL, and no literal is ever in the text.
+
+Rules of translation (golden pairs: tests/fixtures/filters.txt):
+- SQL's three-valued logic is CQL2's: a condition on a NULL is NULL, and a row is in when the whole is TRUE.
+- Integers and decimals compare exactly. A literal that the column's type cannot hold, 2.5 against integers or 1e999, is never rounded and
+  never an error: it becomes the nearest value below, or a constant that stays NULL for NULL.
+- Doubles compare with the double nearest to the literal, so that 0.1 finds what was stored from 0.1; beyond the largest double that is
+  infinity. As in DuckDB, NaN equals itself and is above everything, infinity included.
+- Text compares by Unicode code point, which is the order of UTF-8's bytes: no collation, no case folding, no normalisation.
+- Instants are bound as instants and wall-clock times as such, so the session's time zone decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from baybridge.terms.columns import ColumnType, Kind
+from baybridge.terms.cql2 import Always, And, Between, Comparison, Filter, In, IsNull, Not, Operator, Or, Value, check
+
+_SQL_TYPES: Final[dict[Kind, str]] = {
+    Kind.TEXT: "VARCHAR",
+    Kind.INTEGER: "BIGINT",
+    Kind.DOUBLE: "DOUBLE",
+    Kind.BOOLEAN: "BOOLEAN",
+    Kind.DATE: "DATE",
+    Kind.TIMESTAMP: "TIMESTAMPTZ",
+    Kind.DATETIME: "TIMESTAMP",
+}
+_LOWEST_INTEGER: Final = -(2**63)
+_HIGHEST_INTEGER: Final = 2**63 - 1
+# More digits before the point than this are outside every column's range, more zeros after it below every column's unit.
+_MAGNITUDE: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """A piece of SQL text with a `?` for each of its parameters, in order."""
+
+    text: str
+    parameters: tuple[object, ...] = ()
+
+
+def quote(identifier: str) -> str:
+    """Write the identifier in DuckDB's double quotes. Raise ValueError for an empty one or a NUL, which DuckDB would cut at."""
+    if not identifier or "\0" in identifier:
+        raise ValueError("an identifier is not empty and holds no NUL")
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def sql_type(column: ColumnType) -> str:
+    """Name the DuckDB type that holds the column's values."""
+    if column.kind is Kind.DECIMAL:
+        return f"DECIMAL({column.precision},{column.scale})"
+    return _SQL_TYPES[column.kind]
+
+
+def predicate(tree: Filter, columns: Mapping[str, ColumnType]) -> Sql:
+    """Print the filter as one SQL condition over columns of exactly these names and types.
+
+    Raise Invalid (`unknown_column`, `filter_invalid`) where the filter does not fit the columns, so that no other name reaches the SQL.
+    """
+    check(tree, columns)
+    return _condition(tree, columns)
+
+
+def _condition(tree: Filter, columns: Mapping[str, ColumnType]) -> Sql:
+    if isinstance(tree, And | Or):
+        return _joined(" AND " if isinstance(tree, And) else " OR ", tuple(_condition(operand, columns) for operand in tree.operands))
+    if isinstance(tree, Not):
+        inner = _condition(tree.operand, columns)
+        text = inner.text if isinstance(tree.operand, And | Or | Between) else f"({inner.text})"
+        return Sql(f"NOT {text}", inner.parameters)
+    if isinstance(tree, Always):
+        return Sql("TRUE" if tree.value else "FALSE")
+    return _about_column(tree, _Target(quote(tree.property.name), columns[tree.property.name]))
+
+
+def _about_column(leaf: Comparison | Between | In | IsNull, target: _Target) -> Sql:
+    if isinstance(leaf, IsNull):
+        return Sql(f"{target.name} IS NULL")
+    if isinstance(leaf, In):
+        return _in(leaf.values, target)
+    if isinstance(leaf, Between):
+        return _joined(" AND ", (_comparison(">=", leaf.low, target), _comparison("<=", leaf.high, target)))
+    return _comparison(leaf.operator, leaf.value, target)
+
+
+def _joined(word: str, parts: tuple[Sql, ...]) -> Sql:
+    return Sql(f"({word.join(part.text for part in parts)})", tuple(parameter for part in parts for parameter in part.parameters))
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """The column that a condition is about: its quoted name and its type."""
+
+    name: str
+    type: ColumnType
+
+    def always(self, answer: str) -> Sql:
+        """Give the answer for every value of the column, and NULL for NULL."""
+        return Sql(f"CASE WHEN {self.name} IS NULL THEN NULL ELSE {answer} END")
+
+    def compare(self, operator: Operator, bound: object) -> Sql:
+        return Sql(f"{self.name} {operator} ?::{sql_type(self.type)}", (bound,))
+
+
+def _comparison(operator: Operator, value: Value, target: _Target) -> Sql:
+    if isinstance(value, Decimal) and target.type.kind is not Kind.DOUBLE:
+        return _exact_comparison(operator, _Units.of(value, target.type), target)
+    return target.compare(operator, _bound(value))
+
+
+def _in(values: tuple[Value, ...], target: _Target) -> Sql:
+    if target.type.kind in {Kind.INTEGER, Kind.DECIMAL}:
+        units = [_Units.of(value, target.type) for value in values if isinstance(value, Decimal)]
+        bound = [unit.bound() for unit in units if unit.is_held()]
+    else:
+        bound = [_bound(value) for value in values]
+    if not bound:
+        return target.always("FALSE")
+    # One parameter for the whole list: ten thousand of them take DuckDB 380 ms to plan, this 18 ms. The list holds no NULL and is not
+    # empty, so IN over it is NULL exactly where the column is.
+    return Sql(f"{target.name} IN (SELECT unnest(?::{sql_type(target.type)}[]))", (bound,))
+
+
+def _bound(value: Value) -> object:
+    return float(value) if isinstance(value, Decimal) else value
+
+
+@dataclass(frozen=True, slots=True)
+class _Units:
+    """A number counted in the smallest unit of a column's type: `floor` whole units, and `exact` when nothing is left over."""
+
+    floor: int
+    exact: bool
+    type: ColumnType
+
+    @classmethod
+    def of(cls, number: Decimal, column: ColumnType) -> _Units:
+        if number and number.adjusted() > _MAGNITUDE:
+            # Beyond every column's range whatever its digits: one power of ten stands for all, so that 1e999 costs nothing.
+            return cls(-(10 ** (2 * _MAGNITUDE)) if number < 0 else 10 ** (2 * _MAGNITUDE), exact=True, type=column)
+        if number and number.adjusted() < -_MAGNITUDE:
+            return cls(-1 if number < 0 else 0, exact=False, type=column)
+        numerator, denominator = number.as_integer_ratio()
+        floor, rest = divmod(numerator * 10**column.scale, denominator)
+        return cls(floor, exact=rest == 0, type=column)
+
+    @property
+    def lowest(self) -> int:
+        return _LOWEST_INTEGER if self.type.kind is Kind.INTEGER else 1 - 10**self.type.precision
+
+    @property
+    def highest(self) -> int:
+        return _HIGHEST_INTEGER if self.type.kind is Kind.INTEGER else 10**self.type.precision - 1
+
+    def is_held(self) -> bool:
+        """Tell whether the column's type can hold the number."""
+        return self.exact and self.lowest <= self.floor <= self.highest
+
+    def bound(self) -> object:
+        """Give the parameter: an integer as such, a decimal as text, because DuckDB brings a list of decimals to one type and rounds."""
+        if self.type.kind is Kind.INTEGER:
+            return self.floor
+        digits = str(abs(self.floor)).zfill(self.type.scale + 1)
+        whole = len(digits) - self.type.scale
+        sign = "-" if self.floor < 0 else ""
+        return f"{sign}{digits[:whole]}.{digits[whole:]}" if self.type.scale else sign + digits
+
+
+def _exact_comparison(operator: Operator, units: _Units, target: _Target) -> Sql:
+    if units.is_held():
+        return target.compare(operator, units.bound())
+    if operator in {"=", "<>"}:
+        return target.always("FALSE" if operator == "=" else "TRUE")
+    below_all, above_all = units.floor < units.lowest, units.floor > units.highest
+    wants_less = operator in {"<", "<="}
+    if below_all or above_all:
+        return target.always("TRUE" if wants_less is above_all else "FALSE")
+    # The number lies between two neighbours: being below it is being at most the lower one.
+    return target.compare("<=" if wants_less else ">", units.bound())

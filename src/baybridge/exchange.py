@@ -1,0 +1,218 @@
+"""Settings, and the verbs bound to their dependencies: the only wiring. Clock and entropy of the whole program come from here."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
+
+from baybridge.agree import Agree
+from baybridge.audit.log import Log
+from baybridge.data.engines.duckdb import Engine
+from baybridge.data.extracts import Extracts
+from baybridge.data.objects import Objects
+from baybridge.db import Database
+from baybridge.disclose import Disclose
+from baybridge.errors import Advice, BaybridgeError, Conflict, Invalid, Place
+from baybridge.names import nearest
+from baybridge.operate.administer import Administer
+from baybridge.operate.home import Home, Keys, find_home, make_home, read_keys
+from baybridge.operate.look import Look
+from baybridge.operate.watch import Watch
+from baybridge.publish import Publish
+
+ENVIRONMENT_PREFIX: Final = "BAYBRIDGE_"
+_OWN_VARIABLES: Final = frozenset({"BAYBRIDGE_HOME", "BAYBRIDGE_URL", "BAYBRIDGE_TOKEN"})
+"""Variables of the command line, which are not settings of a home."""
+
+
+def _setting(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of a home. Each comes from a flag, else BAYBRIDGE_NAME, else baybridge.toml, else its default."""
+
+    origin: str = _setting("baybridge.localhost", "The name that this home's logs are known by, usually its host name.")
+    host: str = _setting("127.0.0.1", "The address that `serve` listens on.")
+    port: int = _setting(8080, "The port that `serve` listens on; 0 takes a free one and prints it.")
+    extract_wait_seconds: float = _setting(2.0, "How long a request waits for an extract that is being made, before it gets 503.")
+    question_seconds: float = _setting(10.0, "How long a question may run before it is stopped.")
+    checkpoint_seconds: float = _setting(1.0, "How often `serve` signs the logs that have grown.")
+    build_memory: str = _setting("1GB", "The memory that a publication or the making of an extract may use.")
+    engine_memory: str = _setting("512MB", "The memory that the questions on one extract may use together.")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting's value and where it came from: flag, environment, file or default."""
+
+    name: str
+    value: object
+    origin: str
+    doc: str
+
+
+def load_settings(home: Home, *, flags: Mapping[str, object], environment: Mapping[str, str]) -> tuple[Settings, tuple[Setting, ...]]:
+    """Give the settings of a home, and where each came from. Raise Invalid (`settings_invalid`) for an unknown or unreadable one."""
+    known = {each.name: each for each in fields(Settings)}
+    chosen: dict[str, tuple[object, str]] = {name: (each.default, "default") for name, each in known.items()}
+    for name, value in _read_file(home).items():
+        _require_known(name, known, "baybridge.toml")
+        chosen[name] = (value, "baybridge.toml")
+    for variable, text in environment.items():
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in _OWN_VARIABLES:
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            _require_known(name, known, f"the environment variable {variable}")
+            chosen[name] = (text, variable)
+    for name, value in flags.items():
+        if value is not None:
+            chosen[name] = (value, "flag")
+    values = {name: _parse(name, value, origin) for name, (value, origin) in chosen.items()}
+    listed = tuple(Setting(name, values[name], chosen[name][1], known[name].metadata["doc"]) for name in known)
+    return Settings(**values), listed
+
+
+def _read_file(home: Home) -> dict[str, object]:
+    try:
+        return msgspec.toml.decode(home.settings.read_bytes(), type=dict[str, object])
+    except msgspec.DecodeError as wrong:
+        raise Invalid("settings_invalid", "baybridge.toml does not parse as TOML.", places=(Place("baybridge.toml", str(wrong)),)) from wrong
+
+
+def _require_known(name: str, known: Mapping[str, object], where: str) -> None:
+    if name not in known:
+        raise Invalid(
+            "settings_invalid",
+            f"There is no setting {name}, which {where} sets.",
+            advice=Advice(rule="An unknown setting stops the start.", who_can_change="the operator", next_step=f"Remove it from {where}."),
+            places=(Place(name, "no such setting", hint=nearest(name, known)),),
+        )
+
+
+def _parse(name: str, value: object, origin: str) -> Any:
+    wanted = type(getattr(Settings(), name))
+    try:
+        return msgspec.convert(value, wanted, strict=origin == "baybridge.toml" and wanted is not float)
+    except msgspec.ValidationError as wrong:
+        raise Invalid(
+            "settings_invalid",
+            f"The setting {name} from {origin} is not a {wanted.__name__}.",
+            places=(Place(name, f"a {wanted.__name__}"),),
+        ) from wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One open exchange: its verbs, ready to be called. Close it when done; a second `open` on the same home is allowed."""
+
+    home: Home
+    settings: Settings
+    listed: tuple[Setting, ...]
+    keys: Keys
+    database: Database
+    log: Log
+    administer: Administer
+    publish: Publish
+    agree: Agree
+    disclose: Disclose
+    watch: Watch
+    catalog: Look
+
+    @classmethod
+    def make(cls, root: Path, *, origin: str) -> Self:
+        """Make a home with an empty catalog, and open it. Raise Conflict where there is one."""
+        home = make_home(root, origin=origin)
+        database = Database(f"sqlite:///{home.database}")
+        database.migrate()
+        database.close()
+        return cls.open(root)
+
+    @classmethod
+    def open(cls, root: Path, *, flags: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None) -> Self:
+        """Open the home in that folder. Raise NotFound, Invalid (settings), Corrupt (keys) or Conflict (another schema)."""
+        home = find_home(root.absolute())
+        settings, listed = load_settings(home, flags=flags or {}, environment=environment or {})
+        keys = read_keys(home)
+        database = Database(f"sqlite:///{home.database}")
+        _require_schema(database)
+        log = Log(database=database, origin=settings.origin, clock=_now, entropy=secrets.token_bytes)
+        objects = Objects(home.objects)
+        return cls(
+            home=home,
+            settings=settings,
+            listed=listed,
+            keys=keys,
+            database=database,
+            log=log,
+            administer=Administer(database, log, _now, secrets.token_bytes),
+            publish=Publish(database, log, objects, home.scratch, _now, settings.build_memory),
+            agree=Agree(database, log, _now, secrets.token_bytes, keys.wrapping),
+            disclose=Disclose(
+                database=database,
+                log=log,
+                extracts=Extracts(home.extracts, objects, memory_limit=settings.build_memory),
+                engine=Engine(memory_limit=settings.engine_memory),
+                clock=_now,
+                entropy=secrets.token_bytes,
+                wrapping_key=keys.wrapping,
+                wait=settings.extract_wait_seconds,
+            ),
+            watch=Watch(database, log, _now, keys.log),
+            catalog=Look(database),
+        )
+
+    def failing_parts(self) -> list[str]:
+        """The parts of the home that cannot be used now: catalog, objects, keys."""
+        checks: dict[str, Callable[[], object]] = {
+            "catalog": lambda: _require_schema(self.database),
+            "objects": lambda: self.home.objects.stat(),
+            "keys": lambda: read_keys(self.home),
+        }
+        return [part for part, check in checks.items() if not _works(check)]
+
+    def close(self) -> None:
+        """Finish what waits, and let go of every file."""
+        self.disclose.extracts.close()
+        self.log.close()
+        self.disclose.engine.close()
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _require_schema(database: Database) -> None:
+    present, needed = database.revisions()
+    if present != needed:
+        raise Conflict(
+            "conflict",
+            f"The catalog is at revision {present}, and this program needs {needed}.",
+            advice=Advice(
+                rule="A program opens only a catalog of its own revision.",
+                who_can_change="the operator",
+                next_step="Install the version of Baybridge that made this home, or a newer one that can bring it up to date.",
+            ),
+        )
+
+
+def _works(check: Callable[[], object]) -> bool:
+    try:
+        check()
+    except (BaybridgeError, OSError, SQLAlchemyError):
+        return False
+    return True
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

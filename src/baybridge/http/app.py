@@ -1,0 +1,133 @@
+"""The application: every URL in one table, and what happens around each request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from baybridge.errors import BaybridgeError
+from baybridge.exchange import Exchange
+from baybridge.http.cursors import Cursors
+from baybridge.http.faces import Serving, call
+from baybridge.http.problems import on_error, on_failure, on_http_exception
+from baybridge.http.rest import administration, agreements, audit, collections, items
+
+THREADS: Final = 96
+_LOG: Final = logging.getLogger("baybridge.http")
+_API: Final = "/api/v1"
+_DATASET: Final = f"{_API}/collections/{{dataset}}"
+
+
+async def live(request: Request) -> Response:
+    """Answer GET /livez: the process answers."""
+    del request
+    return JSONResponse({"status": "ok"})
+
+
+async def ready(request: Request) -> Response:
+    """Answer GET /readyz: 200 when catalog, objects and keys can be used, else 503 with the names of what cannot."""
+    failing = await call(request, lambda exchange: exchange.failing_parts())
+    return JSONResponse({"status": "failing" if failing else "ok", "failing": failing}, status_code=503 if failing else 200)
+
+
+ROUTES: Final = (
+    Route("/livez", live, methods=["GET"]),
+    Route("/readyz", ready, methods=["GET"]),
+    Route(f"{_API}/whoami", administration.whoami, methods=["GET"]),
+    Route(f"{_API}/organizations", administration.organizations, methods=["GET"]),
+    Route(f"{_API}/organizations/{{organization}}/principals", administration.principals, methods=["GET"]),
+    Route(f"{_API}/organizations/{{organization}}/principals", administration.add_principal, methods=["POST"]),
+    Route(f"{_API}/tokens", administration.issue_token, methods=["POST"]),
+    Route(f"{_API}/tokens/{{token}}", administration.revoke_token, methods=["DELETE"]),
+    Route(f"{_API}/collections", collections.listing, methods=["GET"]),
+    Route(_DATASET, collections.describe, methods=["GET"]),
+    Route(_DATASET, collections.declare, methods=["PUT"]),
+    Route(f"{_DATASET}/schema", collections.schema, methods=["GET"]),
+    Route(f"{_DATASET}/versions", collections.versions, methods=["GET"]),
+    Route(f"{_DATASET}/versions", collections.publish, methods=["POST"]),
+    Route(f"{_DATASET}/versions/{{version:int}}", collections.version, methods=["GET"]),
+    Route(f"{_DATASET}/versions/{{version:int}}/schema", collections.schema, methods=["GET"]),
+    Route(f"{_DATASET}/versions/{{version:int}}/items", items.items, methods=["GET"]),
+    Route(f"{_DATASET}/items", items.items, methods=["GET"]),
+    Route(f"{_API}/agreements", agreements.listing, methods=["GET"]),
+    Route(f"{_API}/agreements", agreements.ask, methods=["POST"]),
+    Route(f"{_API}/agreements/{{agreement}}", agreements.show, methods=["GET"]),
+    Route(f"{_API}/agreements/{{agreement}}/offer", agreements.offer, methods=["POST"]),
+    Route(f"{_API}/agreements/{{agreement}}/sign", agreements.sign, methods=["POST"]),
+    *(Route(f"{_API}/agreements/{{agreement}}/{act}", agreements.act(act), methods=["POST"]) for act in agreements.REASONED),
+    Route(f"{_API}/audit/{{organization}}/checkpoint", audit.checkpoint, methods=["GET"]),
+    Route(f"{_API}/audit/{{organization}}/verifier", audit.verifier, methods=["GET"]),
+    Route(f"{_API}/audit/{{organization}}/entries", audit.entries, methods=["GET"]),
+)
+
+
+def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
+    """The application over an open exchange, which the caller closes. `on_start` is called once requests are taken."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
+        app.state.serving = Serving(exchange, Cursors(exchange.keys.cursor), threads)
+        signing = asyncio.create_task(_sign_checkpoints(exchange, threads))
+        on_start()
+        try:
+            yield
+        finally:
+            signing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await signing
+            threads.shutdown(wait=True, cancel_futures=True)
+
+    app = Starlette(
+        routes=ROUTES,
+        lifespan=lifespan,
+        exception_handlers={BaybridgeError: on_error, HTTPException: on_http_exception, Exception: on_failure},
+    )
+    return _around(app)
+
+
+def _around(app: ASGIApp) -> ASGIApp:
+    """Give each request an id, and each response that id and the headers that every response carries."""
+
+    async def around(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        request_id = secrets.token_hex(8)
+        scope["baybridge.request_id"] = request_id
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        await app(scope, receive, send_with_headers)
+
+    return around
+
+
+async def _sign_checkpoints(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
+    """Sign what has grown, on a timer. A failure is logged and tried again: readers are served by the log, not by its checkpoints."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(exchange.settings.checkpoint_seconds)
+        try:
+            await loop.run_in_executor(threads, exchange.watch.sign_new)
+        except Exception:
+            _LOG.exception("signing a checkpoint failed; it is tried again")

@@ -1,0 +1,151 @@
+"""What every handler shares: the exchange behind the request, who sends it, and the strict reading of parameters and bodies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from baybridge.errors import Advice, Invalid, Place, Refused
+from baybridge.exchange import Exchange
+from baybridge.http.cursors import Cursors
+from baybridge.http.sending import in_thread
+from baybridge.names import nearest
+from baybridge.principals.principal import Principal
+
+MAX_BODY: Final = 1 << 20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What the application holds while it runs."""
+
+    exchange: Exchange
+    cursors: Cursors
+    threads: ThreadPoolExecutor
+
+
+def serving(request: Request) -> Serving:
+    """The running application's parts."""
+    found: Serving = request.app.state.serving
+    return found
+
+
+async def call(request: Request, verb: Callable[[Exchange], T]) -> T:
+    """Run a verb in a thread."""
+    here = serving(request)
+    return await in_thread(here.threads, lambda: verb(here.exchange))
+
+
+def bearer(request: Request) -> str | None:
+    """The bearer token of the request, or None without an Authorization header. Raise Refused for another scheme."""
+    header = request.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise _not_signed_in("The Authorization header is not of the form Bearer TOKEN.")
+    return token.strip()
+
+
+def caller(exchange: Exchange, token: str | None) -> Principal | None:
+    """Who sends the request; None without a token. Raise Refused for a token that is not valid."""
+    return None if token is None else exchange.administer.authenticate(token)
+
+
+def signed_in(exchange: Exchange, token: str | None) -> Principal:
+    """Who sends the request. Raise Refused (`not_signed_in`) without a valid token."""
+    principal = caller(exchange, token)
+    if principal is None:
+        raise _not_signed_in("This address needs a token.")
+    return principal
+
+
+def parameters(request: Request, known: Collection[str]) -> dict[str, str]:
+    """The query's parameters. Raise Invalid for an unknown one (`unknown_parameter`, with the nearest) and for one given twice."""
+    read: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            raise Invalid(
+                "unknown_parameter",
+                "The request names a parameter that this address does not take.",
+                advice=Advice(
+                    rule="Parameters that are not known are refused, so that a mistyped one is never ignored.",
+                    who_can_change="you",
+                    next_step=f"Parameters here: {', '.join(sorted(known)) or 'none'}.",
+                ),
+                places=(Place(name[:100], "no such parameter", hint=nearest(name[:100], known)),),
+            )
+        if name in read:
+            raise Invalid("invalid_request", f"{name} is given twice.", places=(Place(name, "given twice"),))
+        read[name] = value
+    return read
+
+
+async def body(request: Request, shape: type[T]) -> T:
+    """The JSON body as that shape. Raise Invalid for anything else, naming the member that is wrong."""
+    received = bytearray()
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > MAX_BODY:
+            raise Invalid("invalid_request", f"The body is larger than {MAX_BODY} bytes.", places=(Place("body", "too large"),))
+    try:
+        return msgspec.json.decode(bytes(received), type=shape)
+    except (msgspec.ValidationError, msgspec.DecodeError) as wrong:
+        where = str(wrong).partition(" - at ")[2].strip("`") or "body"
+        raise Invalid(
+            "invalid_request",
+            "The body is not JSON of the shape that this address takes.",
+            advice=Advice(rule="Bodies have exactly the members of their shape.", who_can_change="you", next_step="See docs/reference/http.md."),
+            places=(Place(where, "not of the documented type, missing, or not a known member"),),
+        ) from wrong
+
+
+def upload(request: Request, loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
+    """The body as it arrives, for a verb that reads it in a thread: the client is held back while the verb is behind."""
+    stream = request.stream()
+    while True:
+        chunk = asyncio.run_coroutine_threadsafe(_next(stream), loop).result()
+        if chunk is None:
+            return
+        if chunk:
+            yield chunk
+
+
+async def _next(stream: Any) -> bytes | None:
+    try:
+        chunk: bytes = await anext(stream)
+    except StopAsyncIteration:
+        return None
+    return chunk
+
+
+def json_response(shape: object, *, status: int = 200) -> Response:
+    """A shape as JSON that no shared cache keeps."""
+    return Response(
+        msgspec.json.encode(shape),
+        status_code=status,
+        media_type="application/json",
+        headers={"cache-control": "private, no-cache", "vary": "Authorization"},
+    )
+
+
+def _not_signed_in(detail: str) -> Refused:
+    return Refused(
+        "not_signed_in",
+        detail,
+        advice=Advice(
+            rule="Every request that is not public carries a valid token.",
+            who_can_change="an admin of your organization",
+            next_step="Send the header Authorization: Bearer TOKEN.",
+            next_command="baybridge token issue PRINCIPAL",
+        ),
+    )

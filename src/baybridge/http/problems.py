@@ -1,0 +1,78 @@
+"""Errors as RFC 9457 problem details. Every error leaves through here, so none can carry more than its fixed texts."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from baybridge.errors import CODES, Advice, BaybridgeError, Invalid, NotFound
+from baybridge.wire import PlaceShape, ProblemShape, PublishReport
+
+MEDIA_TYPE: Final = "application/problem+json"
+_LOG: Final = logging.getLogger("baybridge.http")
+_NOT_ALLOWED: Final = 405
+
+
+def problem_shape(error: BaybridgeError, *, request_id: str | None = None, report: PublishReport | None = None) -> ProblemShape:
+    """The error with its advice, as it travels."""
+    return ProblemShape(
+        type=f"/docs/errors#{error.code}",
+        title=error.facts.meaning,
+        status=error.facts.status,
+        detail=error.detail,
+        code=error.code,
+        rule=error.advice.rule,
+        who_can_change=error.advice.who_can_change,
+        next_step=error.advice.next_step,
+        next_command=error.advice.next_command,
+        next_url=error.advice.next_url,
+        retry=error.retry_after,
+        errors=[PlaceShape(parameter=place.parameter, message=place.message, column=place.column, hint=place.hint) for place in error.places],
+        request_id=request_id,
+        report=report,
+    )
+
+
+def problem_response(request: Request, error: BaybridgeError, *, report: PublishReport | None = None) -> Response:
+    """The error as a response that no cache may keep."""
+    shape = problem_shape(error, request_id=request.scope.get("baybridge.request_id"), report=report)
+    headers = {"cache-control": "no-store"}
+    if error.facts.status == CODES["not_signed_in"].status:
+        headers["www-authenticate"] = "Bearer"
+    if error.retry_after is not None:
+        headers["retry-after"] = str(error.retry_after)
+    return Response(msgspec.json.encode(shape), status_code=error.facts.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def on_error(request: Request, error: Exception) -> Response:
+    """Starlette's handler for our own errors. A server's fault goes to its log, with its cause."""
+    if not isinstance(error, BaybridgeError):
+        raise error
+    if error.facts.status in {500, 503}:
+        _LOG.error("%s: %s", error.code, error.detail, exc_info=error.__cause__)
+    return problem_response(request, error)
+
+
+def on_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals (no such address, wrong method), in our form."""
+    if not isinstance(error, HTTPException):
+        raise error
+    if error.status_code == _NOT_ALLOWED:
+        wrong: BaybridgeError = Invalid("invalid_request", "This address does not take that method.")
+        response = problem_response(request, wrong)
+        response.status_code = _NOT_ALLOWED
+        response.headers.update(error.headers or {})
+        return response
+    missing = NotFound("not_found", "There is nothing at this address.", advice=Advice(next_step="Start at /api/v1/collections."))
+    return problem_response(request, missing)
+
+
+def on_failure(request: Request, error: Exception) -> Response:
+    """Anything unforeseen: the reason goes to the server's log under the request id, and none of it leaves."""
+    _LOG.error("request %s failed", request.scope.get("baybridge.request_id"), exc_info=error)
+    return problem_response(request, BaybridgeError("internal", CODES["internal"].meaning))

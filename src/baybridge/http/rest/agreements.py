@@ -1,0 +1,85 @@
+"""Agreements: asked for, offered, signed, suspended, resumed, revoked and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from baybridge.agreements.agreement import Agreement
+from baybridge.exchange import Exchange
+from baybridge.http.faces import bearer, body, call, json_response, parameters, signed_in
+from baybridge.http.shapes import agreement_shape
+from baybridge.principals.principal import Principal
+from baybridge.wire import AgreementsShape, OfferRequest, ReasonRequest, SignRequest, TermsShape
+
+_Act = Callable[[Exchange, Principal, str, str], Agreement]
+
+
+async def listing(request: Request) -> Response:
+    """Answer GET /agreements."""
+    parameters(request, ())
+    token = bearer(request)
+
+    def listed(exchange: Exchange) -> AgreementsShape:
+        found = exchange.agree.listing(signed_in(exchange, token))
+        return AgreementsShape(agreements=[agreement_shape(each, now=exchange.agree.clock()) for each in found])
+
+    return json_response(await call(request, listed))
+
+
+async def show(request: Request) -> Response:
+    """Answer GET /agreements/{id}."""
+    return await _answer(request, lambda exchange, principal, agreement_id: exchange.agree.show(principal, agreement_id))
+
+
+async def ask(request: Request) -> Response:
+    """Answer POST /agreements: a request with terms."""
+    shape = await body(request, TermsShape)
+    return await _answer(request, lambda exchange, principal, _: exchange.agree.request(principal, shape), status=201)
+
+
+async def offer(request: Request) -> Response:
+    """Answer POST /agreements/{id}/offer; terms null offers those that were asked for."""
+    asked = await body(request, OfferRequest)
+    return await _answer(request, lambda exchange, principal, agreement_id: exchange.agree.offer(principal, agreement_id, asked.terms))
+
+
+async def sign(request: Request) -> Response:
+    """Answer POST /agreements/{id}/sign."""
+    asked = await body(request, SignRequest)
+    return await _answer(
+        request, lambda exchange, principal, agreement_id: exchange.agree.sign(principal, agreement_id, asked.terms_sha256)
+    )
+
+
+REASONED: Final[dict[str, _Act]] = {
+    "suspend": lambda exchange, principal, agreement_id, reason: exchange.agree.suspend(principal, agreement_id, reason),
+    "resume": lambda exchange, principal, agreement_id, reason: exchange.agree.resume(principal, agreement_id, reason),
+    "revoke": lambda exchange, principal, agreement_id, reason: exchange.agree.revoke(principal, agreement_id, reason),
+    "terminate": lambda exchange, principal, agreement_id, reason: exchange.agree.terminate(principal, agreement_id, reason),
+}
+
+
+def act(name: str) -> Callable[[Request], Awaitable[Response]]:
+    """The handler of POST /agreements/{id}/NAME: suspend, resume, revoke or terminate, each with a reason."""
+    chosen = REASONED[name]
+
+    async def answer(request: Request) -> Response:
+        asked = await body(request, ReasonRequest)
+        return await _answer(request, lambda exchange, principal, agreement_id: chosen(exchange, principal, agreement_id, asked.reason))
+
+    return answer
+
+
+async def _answer(request: Request, verb: Callable[[Exchange, Principal, str], Agreement], *, status: int = 200) -> Response:
+    parameters(request, ())
+    token, agreement_id = bearer(request), request.path_params.get("agreement", "")
+
+    def acted(exchange: Exchange) -> object:
+        agreement = verb(exchange, signed_in(exchange, token), agreement_id)
+        return agreement_shape(agreement, now=exchange.agree.clock())
+
+    return json_response(await call(request, acted), status=status)

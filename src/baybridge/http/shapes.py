@@ -1,0 +1,134 @@
+"""Verbs' outcomes as the JSON shapes of `wire`. Shared by the REST face and by commands on a home, so that both print the same."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from baybridge.agreements.agreement import Agreement
+from baybridge.catalog.dataset import Access, Dataset, Version
+from baybridge.catalog.schema import to_table_schema
+from baybridge.operate.administer import Issued
+from baybridge.principals.principal import Principal
+from baybridge.publish import Publication
+from baybridge.terms.terms import format_instant
+from baybridge.wire import (
+    AgreementShape,
+    CollectionShape,
+    ColumnProfileShape,
+    LinkShape,
+    PrincipalShape,
+    PublishReport,
+    RejectShape,
+    SignatureShape,
+    TokenShape,
+    VersionShape,
+)
+
+
+def agreement_shape(agreement: Agreement, *, now: datetime) -> AgreementShape:
+    """An agreement and where it stands at `now`."""
+    return AgreementShape(
+        id=agreement.id,
+        dataset=str(agreement.dataset),
+        provider=agreement.provider,
+        consumer=agreement.consumer,
+        state=agreement.shown_state(now),
+        terms=None if agreement.terms is None else agreement.terms.shape(),
+        terms_sha256=agreement.terms_sha256,
+        signatures=[
+            SignatureShape(
+                side=each.side.value,
+                organization=each.organization,
+                principal=each.principal,
+                terms_sha256=each.terms_sha256,
+                time=format_instant(each.time),
+            )
+            for each in agreement.signatures
+        ],
+        reason=agreement.reason,
+        created=format_instant(agreement.created),
+        updated=format_instant(agreement.updated),
+    )
+
+
+def collection_shape(dataset: Dataset, latest: Version | None) -> CollectionShape:
+    """A dataset with its latest version."""
+    address = f"/api/v1/collections/{dataset.name}"
+    return CollectionShape(
+        id=str(dataset.name),
+        organization=dataset.name.organization,
+        title=dataset.title,
+        description=dataset.description,
+        access=dataset.access.value,
+        version=None if latest is None else latest.number,
+        rows=latest.manifest.rows if latest is not None and dataset.access is Access.PUBLIC else None,
+        updated=None if latest is None else format_instant(latest.published),
+        links=[
+            LinkShape(rel="self", href=address),
+            LinkShape(rel="describedby", href=f"{address}/schema"),
+            LinkShape(rel="version-history", href=f"{address}/versions"),
+            LinkShape(rel="items", href=f"{address}/items"),
+        ],
+    )
+
+
+def version_shape(version: Version, *, public: bool) -> VersionShape:
+    """One version; how many rows it has is known to everyone only where everyone may read them."""
+    return VersionShape(
+        version=version.number,
+        rows=version.manifest.rows if public else None,
+        published=format_instant(version.published),
+        manifest_sha256=version.manifest.digest(),
+    )
+
+
+def principal_shape(principal: Principal) -> PrincipalShape:
+    """A principal as its own organization sees it."""
+    return PrincipalShape(
+        id=principal.id,
+        organization=principal.organization,
+        name=principal.name,
+        kind=principal.kind.value,
+        roles=sorted(principal.roles),
+        purpose=principal.purpose,
+    )
+
+
+def token_shape(issued: Issued) -> TokenShape:
+    """A token just issued, with its secret."""
+    return TokenShape(
+        id=issued.token.id,
+        principal=issued.token.principal.id,
+        token=issued.secret,
+        expires=None if issued.token.expires is None else format_instant(issued.token.expires),
+        purpose=issued.token.principal.purpose,
+    )
+
+
+def publish_report(publication: Publication) -> PublishReport:
+    """A publication as its steward sees it."""
+    return PublishReport(
+        dataset=str(publication.dataset),
+        published=publication.version is not None,
+        version=publication.version,
+        rows_read=publication.rows_read,
+        rows_loaded=publication.rows_loaded,
+        rows_rejected=publication.rows_rejected,
+        source_sha256=publication.source.sha256,
+        source_bytes=publication.source.size,
+        schema=to_table_schema(publication.schema),
+        profile=[
+            ColumnProfileShape(
+                name=column.name,
+                proposed=str(column.proposed),
+                nulls=column.nulls,
+                distinct=column.distinct,
+                leading_zeros=column.leading_zeros,
+                min_length=column.min_length,
+                max_length=column.max_length,
+            )
+            for column in publication.profile.columns
+        ],
+        rejects=[RejectShape(row=each.row, column=each.column, rule=each.rule, value=each.value) for each in publication.rejects],
+        entry=publication.entry,
+    )

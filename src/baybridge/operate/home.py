@@ -1,0 +1,141 @@
+"""A home: the folder of one exchange, and its keys. Made once; keys are read here and nowhere else, and never printed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from baybridge.errors import Advice, Conflict, Corrupt, NotFound
+
+SETTINGS_FILE: Final = "baybridge.toml"
+_FOLDERS: Final = ("objects", "extracts", "scratch", "keys")
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The home's secrets: what signs checkpoints, what wraps pseudonym keys, what authenticates cursors."""
+
+    log: Ed25519PrivateKey
+    wrapping: bytes
+    cursor: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where the parts of a home are."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        """The settings file."""
+        return self.root / SETTINGS_FILE
+
+    @property
+    def database(self) -> Path:
+        """The embedded catalog."""
+        return self.root / "catalog.sqlite"
+
+    @property
+    def objects(self) -> Path:
+        """Immutable objects by digest."""
+        return self.root / "objects"
+
+    @property
+    def extracts(self) -> Path:
+        """Extracts by digest; always rebuildable."""
+        return self.root / "extracts"
+
+    @property
+    def scratch(self) -> Path:
+        """Uploads on their way in; on the same file system as the objects."""
+        return self.root / "scratch"
+
+    @property
+    def serving(self) -> Path:
+        """Held by the one server process of an embedded home."""
+        return self.root / "serving.lock"
+
+
+def make_home(root: Path, *, origin: str) -> Home:
+    """Make the folders, the keys (mode 600) and a settings file. Raise Conflict when there is a home already.
+
+    The catalog is made by whoever opens the home next; until the settings file is there, which comes last, it is not a home.
+    """
+    home = Home(root)
+    if home.settings.exists():
+        raise Conflict(
+            "conflict",
+            "There is a home in this folder already.",
+            advice=Advice(rule="init never touches a home.", who_can_change="you", next_step="Name another folder, or use this home."),
+        )
+    for folder in _FOLDERS:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    root.chmod(0o700)
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    _write_key(root / "keys" / "log.pem", pem)
+    _write_key(root / "keys" / "wrapping.key", secrets.token_bytes(32))
+    _write_key(root / "keys" / "cursor.key", secrets.token_bytes(32))
+    home.settings.write_text(f'# Settings of this Baybridge home; `baybridge settings` shows them all.\norigin = "{origin}"\n')
+    return home
+
+
+def find_home(root: Path) -> Home:
+    """Give the home in that folder. Raise NotFound when there is none."""
+    home = Home(root)
+    if not home.settings.exists():
+        raise NotFound(
+            "not_found",
+            f"There is no Baybridge home in {root}.",
+            advice=Advice(
+                rule="A home is made by init.",
+                who_can_change="you",
+                next_step="Make one, or name another folder with --home.",
+                next_command=f"baybridge init {root}",
+            ),
+        )
+    return home
+
+
+def read_keys(home: Home) -> Keys:
+    """Read the keys. Raise Corrupt when one is missing, malformed, or readable by others than its owner."""
+    pem = _read_key(home.root / "keys" / "log.pem")
+    try:
+        log = load_pem_private_key(pem, password=None)
+    except ValueError as wrong:
+        raise Corrupt("corrupt", "The log's signing key does not parse.") from wrong
+    if not isinstance(log, Ed25519PrivateKey):
+        raise Corrupt("corrupt", "The log's signing key is not an Ed25519 key.")
+    wrapping, cursor = _read_key(home.root / "keys" / "wrapping.key"), _read_key(home.root / "keys" / "cursor.key")
+    if len(wrapping) != 32 or len(cursor) != 32:  # noqa: PLR2004 -- bytes of a 256-bit key
+        raise Corrupt("corrupt", "A key does not have its 32 bytes.")
+    return Keys(log, wrapping, cursor)
+
+
+def _write_key(path: Path, key: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_key(path: Path) -> bytes:
+    if not path.exists():
+        raise Corrupt("corrupt", f"The key {path.name} is missing from the home.")
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise Corrupt(
+            "corrupt",
+            f"The key {path.name} can be read by others than its owner.",
+            advice=Advice(
+                rule="Keys have mode 600.", who_can_change="the operator", next_step="Take the others' rights away.", next_command=f"chmod 600 {path}"
+            ),
+        )
+    return path.read_bytes()

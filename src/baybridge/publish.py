@@ -1,0 +1,233 @@
+"""VERB: publish. Declare a dataset; then profile, check, store, and make a version known: catalog and log in one transaction."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from baybridge.audit.entry import Kind
+from baybridge.audit.log import Draft, Log
+from baybridge.catalog import store as catalog
+from baybridge.catalog.dataset import Access, Dataset, Version
+from baybridge.catalog.manifest import Manifest
+from baybridge.catalog.schema import Schema
+from baybridge.data.ingest.csv_source import Reject
+from baybridge.data.ingest.profile import Profile, profile, propose
+from baybridge.data.ingest.stage import Staged, stage
+from baybridge.data.objects import Objects, Stored, spool, write_rows
+from baybridge.db import Database
+from baybridge.errors import Advice, Conflict
+from baybridge.names import DatasetName
+from baybridge.principals.principal import Principal, Role, require_role
+from baybridge.principals.store import require_organization
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What a steward says of a dataset. None leaves it as it is."""
+
+    title: str | None = None
+    description: str | None = None
+    access: Access | None = None
+    schema: Schema | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A CSV on its way in. `accept_schema` confirms whatever the profile proposes, with `key`, where the dataset has no schema yet."""
+
+    chunks: Iterable[bytes]
+    null_words: tuple[str, ...]
+    key: tuple[str, ...]
+    accept_schema: bool
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What a publication did or, when nothing was published, would have done. Rows read = rows loaded + rows rejected.
+
+    `rejects` carry cell values: they are for whoever uploaded the file and go nowhere else.
+    """
+
+    dataset: DatasetName
+    version: int | None
+    source: Stored
+    schema: Schema
+    profile: Profile
+    rows_read: int
+    rows_loaded: int
+    rows_rejected: int
+    rejects: tuple[Reject, ...]
+    entry: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """The acts of publishing, bound to what they need."""
+
+    database: Database
+    log: Log
+    objects: Objects
+    scratch: Path
+    clock: Callable[[], datetime]
+    memory_limit: str
+
+    def declare(self, principal: Principal, name: DatasetName, declaration: Declaration) -> Dataset:
+        """Make a dataset known, or change what is said of it. Its schema is fixed by its first version, and its access when it is made."""
+        with self._entering_refusals(principal, "declare", name), self.database.write() as connection:
+            _require_steward(principal, name)
+            require_organization(connection, name.organization)
+            before = catalog.find(connection, name)
+            after = self._declared(name, before, declaration)
+            catalog.declare(connection, after)
+            self.log.append(
+                connection,
+                Draft(
+                    name.organization,
+                    Kind.DATASET_DECLARED,
+                    {"access": after.access.value, "actor": _actor(principal), "dataset": str(name), "has_schema": after.schema is not None},
+                ),
+            )
+            return after
+
+    def publish(self, principal: Principal, name: DatasetName, upload: Upload) -> Publication:
+        """Make the upload the dataset's next version, whole or not at all.
+
+        Raise Conflict (`schema_unconfirmed`) on a first publication that neither gives nor accepts a schema. A publication with rejected
+        rows, like a dry run, comes back with `version` None and has written nothing.
+        """
+        with self._entering_refusals(principal, "publish", name):
+            _require_steward(principal, name)
+        with self._workspace() as workspace:
+            dataset = self._dataset(name)
+            source = spool(upload.chunks, workspace / "upload.csv")
+            profiled, schema = self._schema(dataset, upload, workspace)
+            staged = stage(workspace / "upload.csv", schema, scratch=workspace, memory_limit=self.memory_limit)
+            publication = _publication(name, source, schema, profiled, staged)
+            if upload.dry_run or staged.rows_rejected:
+                return publication
+            if dataset.schema is None and not upload.accept_schema:
+                raise _unconfirmed(name)
+            manifest = self._store(workspace, staged)
+            return self._make_known(principal, dataset, publication, manifest)
+
+    def _declared(self, name: DatasetName, before: Dataset | None, declaration: Declaration) -> Dataset:
+        now = self.clock()
+        if before is None:
+            before = Dataset(name, name.name, "", declaration.access or Access.AGREEMENT, None, 0, now)
+        if declaration.schema is not None and before.latest and declaration.schema != before.schema:
+            raise Conflict(
+                "schema_is_contract",
+                f"{name} has versions, and their schema is the contract for the next.",
+                advice=Advice(rule="A schema does not change under published versions.", who_can_change="nobody", next_step="Declare another dataset."),
+            )
+        if declaration.access not in (None, before.access):
+            raise Conflict(
+                "conflict",
+                f"{name} is declared with access {before.access}.",
+                advice=Advice(rule="Access is fixed when a dataset is declared.", who_can_change="nobody", next_step="Declare another dataset."),
+            )
+        return replace(
+            before,
+            title=before.title if declaration.title is None else declaration.title,
+            description=before.description if declaration.description is None else declaration.description,
+            schema=before.schema if declaration.schema is None else declaration.schema,
+            updated=now,
+        )
+
+    def _dataset(self, name: DatasetName) -> Dataset:
+        with self.database.read() as connection:
+            require_organization(connection, name.organization)
+            return catalog.require(connection, name)
+
+    def _schema(self, dataset: Dataset, upload: Upload, workspace: Path) -> tuple[Profile, Schema]:
+        """Profile the upload; its schema is the dataset's, or the proposal."""
+        null_words = upload.null_words if dataset.schema is None else dataset.schema.null_words
+        profiled = profile(workspace / "upload.csv", scratch=workspace, null_words=null_words, memory_limit=self.memory_limit)
+        return profiled, dataset.schema or propose(profiled, upload.key)
+
+    def _store(self, workspace: Path, staged: Staged) -> Manifest:
+        """Write objects, durably. Until a manifest names them they are garbage, so a crash from here on leaves the old state."""
+        objects = write_rows(staged.path, self.objects, scratch=workspace, memory_limit=self.memory_limit)
+        original = self.objects.adopt(workspace / "upload.csv")
+        return Manifest(objects, original.sha256, original.size)
+
+    def _make_known(self, principal: Principal, dataset: Dataset, publication: Publication, manifest: Manifest) -> Publication:
+        """The transaction: manifest, catalog row and entry. It is refused when another version came first."""
+        version = Version(dataset.name, dataset.latest + 1, publication.schema, manifest, self.clock())
+        with self.database.write() as connection:
+            present = catalog.require(connection, dataset.name)
+            if present.schema not in (None, publication.schema):
+                raise Conflict("conflict", "Another schema was confirmed in the meantime; publish again.")
+            catalog.add_version(connection, version)
+            entry = self.log.append(
+                connection,
+                Draft(
+                    dataset.name.organization,
+                    Kind.PUBLICATION,
+                    {
+                        "actor": _actor(principal),
+                        "dataset": str(dataset.name),
+                        "manifest_sha256": manifest.digest(),
+                        "original_sha256": manifest.original_sha256,
+                        "rows": manifest.rows,
+                        "version": version.number,
+                    },
+                ),
+            )
+        return replace(publication, version=version.number, entry=entry)
+
+    @contextmanager
+    def _workspace(self) -> Iterator[Path]:
+        """A folder of one publication, gone when it ends."""
+        workspace = Path(tempfile.mkdtemp(prefix="publish-", dir=self.scratch))
+        try:
+            yield workspace
+        finally:
+            shutil.rmtree(workspace, ignore_errors=True)
+
+    def _entering_refusals(self, principal: Principal, act: str, name: DatasetName) -> AbstractContextManager[None]:
+        return self.log.entering_refusals(name.organization, {"act": act, "actor": _actor(principal), "dataset": str(name)})
+
+
+def _require_steward(principal: Principal, name: DatasetName) -> None:
+    if not principal.is_operator():
+        require_role(principal, name.organization, Role.STEWARD)
+
+
+def _actor(principal: Principal) -> dict[str, str]:
+    return {"organization": principal.organization, "principal": principal.id}
+
+
+def _publication(name: DatasetName, source: Stored, schema: Schema, profiled: Profile, staged: Staged) -> Publication:
+    return Publication(
+        dataset=name,
+        version=None,
+        source=source,
+        schema=schema,
+        profile=profiled,
+        rows_read=staged.rows_read,
+        rows_loaded=staged.rows_loaded,
+        rows_rejected=staged.rows_rejected,
+        rejects=staged.rejects,
+        entry=None,
+    )
+
+
+def _unconfirmed(name: DatasetName) -> Conflict:
+    return Conflict(
+        "schema_unconfirmed",
+        f"{name} has no schema yet, and the upload neither gives nor accepts one.",
+        advice=Advice(
+            rule="The first version's schema is confirmed by a steward; it is the contract for all later ones.",
+            who_can_change="a steward of the dataset's organization",
+            next_step="Look at the proposal with a dry run; then accept it, or declare a schema.",
+            next_command=f"baybridge publish {name} FILE --dry-run",
+        ),
+    )

@@ -1,0 +1,296 @@
+"""Tokens to the filter tree, by recursive descent. It decides what the language is; it knows no columns and writes no text.
+
+    condition   = all { OR all }
+    all         = factor { AND factor }
+    factor      = [ NOT ] ( "(" condition ")" | predicate | NOT factor )
+    predicate   = TRUE | FALSE | literal operator property
+                | property ( operator literal | IS [NOT] NULL | [NOT] BETWEEN literal AND literal | [NOT] IN list )
+    list        = "(" literal { "," literal } ")"
+
+Source: cql2.bnf 1.0.0 of OGC 21-065r2, conformance class Basic CQL2, and the two predicates of Advanced Comparison Operators that
+need no pattern. Beyond the standard: NOT NOT, BETWEEN over every ordered kind, any text in a quoted name, and TIMESTAMP without a zone.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Final
+
+from baybridge.errors import Invalid
+from baybridge.terms.cql2 import refusals
+from baybridge.terms.cql2.lexer import Token, TokenKind, tokens
+from baybridge.terms.cql2.nodes import (
+    MAX_IN_ITEMS,
+    Always,
+    Between,
+    Comparison,
+    Filter,
+    In,
+    IsNull,
+    Not,
+    Operator,
+    Property,
+    Value,
+    conjunction,
+    disjunction,
+    is_writable,
+    kind_of,
+    nesting,
+    normal_number,
+)
+from baybridge.terms.cql2.printer import RESERVED, to_text
+from baybridge.terms.cql2.refusals import Wrong, refusal
+
+MAX_BYTES: Final = 8192
+MAX_NESTING: Final = 64
+_MAX_NUMBER: Final = 80
+# A power of ten that could still belong to a number within bounds; longer ones are refused before any arithmetic.
+_EXPONENT: Final = re.compile(r"[eE][+-]?0*[0-9]{1,4}\Z")
+_OPERATORS: Final[dict[str, Operator]] = {"=": "=", "<>": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_FLIPPED: Final[dict[Operator, Operator]] = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+# SQL writes DATE '2024-01-31'; CQL2 puts the text in parentheses.
+_SQL_STYLE: Final = {"DATE": refusals.DATE, "TIMESTAMP": refusals.TIMESTAMP}
+_DATE: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
+_TIMESTAMP: Final = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,6}))?(?:(Z)|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))?"
+)
+
+
+def parse(text: str, *, max_bytes: int = MAX_BYTES) -> Filter:
+    """Read CQL2 text into the one filter tree, in normal form: `parse(to_text(tree)) == tree` for every tree that this returns.
+
+    `max_bytes` bounds the text in UTF-8 and its canonical text too, so that what is accepted can be stored and read again.
+    Raise Invalid (`filter_invalid`) with the position of what is wrong and the nearest thing that is allowed.
+    """
+    if not is_writable(text):
+        raise refusal(refusals.CONTROL, 1 + next(at for at, character in enumerate(text) if not is_writable(character)))
+    _bounded(text, max_bytes)
+    tree = _Parser(tokens(text)).filter()
+    if nesting(tree) > MAX_NESTING:
+        raise refusal(refusals.DEPTH, 1)
+    _bounded(to_text(tree), max_bytes)
+    return tree
+
+
+def _bounded(text: str, max_bytes: int) -> None:
+    if len(text.encode()) > max_bytes:
+        wrong = Wrong(f"A filter has at most {max_bytes} bytes of UTF-8, also when it is written out in full.", "Ask in several requests.")
+        raise refusal(wrong, 1)
+
+
+class _Parser:
+    """One pass over the tokens of one filter, from left to right, never back."""
+
+    def __init__(self, found: tuple[Token, ...]) -> None:
+        self._tokens = found
+        self._at = 0
+
+    def filter(self) -> Filter:
+        tree = self._condition(0)
+        token = self._token
+        if token.kind is not TokenKind.END:
+            raise self._unexpected(refusals.COMPOUND if token.kind is TokenKind.OPERATOR else refusals.AFTER_END)
+        return tree
+
+    @property
+    def _token(self) -> Token:
+        return self._tokens[self._at]
+
+    @property
+    def _next_kind(self) -> TokenKind:
+        return self._tokens[min(self._at + 1, len(self._tokens) - 1)].kind
+
+    @property
+    def _next_opens(self) -> bool:
+        return self._next_kind is TokenKind.OPEN
+
+    def _take(self) -> Token:
+        token = self._token
+        self._at += 1
+        return token
+
+    def _took_word(self, keyword: str) -> bool:
+        if not self._token.is_word(keyword):
+            return False
+        self._at += 1
+        return True
+
+    def _expect(self, kind: TokenKind, wrong: Wrong) -> Token:
+        if self._token.kind is not kind:
+            raise self._unexpected(wrong)
+        return self._take()
+
+    def _expect_word(self, keyword: str, wrong: Wrong) -> None:
+        if not self._took_word(keyword):
+            raise self._unexpected(wrong)
+
+    def _condition(self, level: int) -> Filter:
+        operands = [self._all(level)]
+        while self._took_word("OR"):
+            operands.append(self._all(level))
+        return disjunction(operands)
+
+    def _all(self, level: int) -> Filter:
+        operands = [self._factor(level)]
+        while self._took_word("AND"):
+            operands.append(self._factor(level))
+        return conjunction(operands)
+
+    def _factor(self, level: int) -> Filter:
+        # NOT and the parenthesis after it are one level, as in the canonical text.
+        token = self._token
+        negated = self._took_word("NOT")
+        opened = self._token.kind is TokenKind.OPEN
+        if not negated and not opened:
+            return self._predicate()
+        if level == MAX_NESTING:
+            raise refusal(refusals.DEPTH, token.position)
+        operand = self._parenthesised(level + 1) if opened else self._factor(level + 1)
+        return Not(operand) if negated else operand
+
+    def _parenthesised(self, level: int) -> Filter:
+        opening = self._take()
+        inner = self._condition(level)
+        wrong = Wrong(
+            f"A closing parenthesis, AND or OR is needed here, for the ( at character {opening.position}.", "Write ) to close it."
+        )
+        self._expect(TokenKind.CLOSE, refusals.COMPOUND if self._token.kind is TokenKind.OPERATOR else wrong)
+        return inner
+
+    def _predicate(self) -> Filter:
+        if self._is_property():
+            return self._about(self._property())
+        value = self._literal(refusals.LITERAL_FIRST)
+        if self._token.kind is TokenKind.OPERATOR:
+            operator = _OPERATORS[self._take().text]
+            if not self._is_property():
+                raise self._unexpected(refusals.TWO_LITERALS)
+            return Comparison(_FLIPPED[operator], self._property(), value)
+        if isinstance(value, bool):
+            return Always(value)
+        raise self._unexpected(refusals.LITERAL_FIRST)
+
+    def _about(self, name: Property) -> Filter:
+        if self._token.kind is TokenKind.OPERATOR:
+            operator = _OPERATORS[self._take().text]
+            return Comparison(operator, name, self._literal(refusals.NO_LITERAL))
+        if self._took_word("IS"):
+            negated = self._took_word("NOT")
+            self._expect_word("NULL", refusals.IS)
+            return Not(IsNull(name)) if negated else IsNull(name)
+        negated = self._took_word("NOT")
+        found: Filter
+        if self._took_word("BETWEEN"):
+            found = self._between(name)
+        elif self._took_word("IN"):
+            found = self._in(name)
+        else:
+            raise self._unexpected(refusals.NO_CONDITION)
+        return Not(found) if negated else found
+
+    def _between(self, name: Property) -> Between:
+        low = self._literal(refusals.NO_LITERAL)
+        self._expect_word("AND", Wrong("BETWEEN has two ends joined by AND.", "Write: column BETWEEN 1 AND 9."))
+        position = self._token.position
+        high = self._literal(refusals.NO_LITERAL)
+        if kind_of(high) is not kind_of(low):
+            raise refusal(refusals.MIXED, position)
+        return Between(name, low, high)
+
+    def _in(self, name: Property) -> In:
+        self._expect(TokenKind.OPEN, Wrong("IN is followed by a list in parentheses.", "Write: column IN ('a', 'b')."))
+        values: list[Value] = []
+        while True:
+            position = self._token.position
+            values.append(self._literal(refusals.NO_LITERAL))
+            if kind_of(values[-1]) is not kind_of(values[0]):
+                raise refusal(refusals.MIXED, position)
+            if len(values) > MAX_IN_ITEMS:
+                raise refusal(refusals.ITEMS, position)
+            if self._token.kind is not TokenKind.COMMA:
+                break
+            self._take()
+        self._expect(TokenKind.CLOSE, Wrong("A comma or a closing parenthesis is needed here.", "Write: column IN ('a', 'b')."))
+        return In(name, tuple(values))
+
+    def _is_property(self) -> bool:
+        token = self._token
+        if token.kind is TokenKind.WORD:
+            return not self._next_opens and not (token.text.isascii() and token.text.upper() in RESERVED)
+        return token.kind is TokenKind.NAME
+
+    def _property(self) -> Property:
+        token = self._take()
+        return Property(token.text, token.position)
+
+    def _literal(self, otherwise: Wrong) -> Value:
+        token = self._token
+        if token.kind is TokenKind.NUMBER:
+            return _number(self._take())
+        if token.kind is TokenKind.TEXT:
+            return self._take().text
+        if token.is_word("TRUE") or token.is_word("FALSE"):
+            return self._take().is_word("TRUE")
+        if self._next_opens and (token.is_word("DATE") or token.is_word("TIMESTAMP")):
+            return self._time()
+        raise self._unexpected(otherwise)
+
+    def _time(self) -> date:
+        wanted, read = (refusals.DATE, _date) if self._take().is_word("DATE") else (refusals.TIMESTAMP, _timestamp)
+        self._take()
+        token = self._expect(TokenKind.TEXT, wanted)
+        self._expect(TokenKind.CLOSE, wanted)
+        try:
+            return read(token.text)
+        except (ValueError, OverflowError) as error:
+            raise refusal(wanted, token.position) from error
+
+    def _unexpected(self, otherwise: Wrong) -> Invalid:
+        """Give the error for the present token: by its own name where it is a construct that we leave out, else as the caller says."""
+        token = self._token
+        wrong = otherwise
+        signed = token.kind is TokenKind.NUMBER and token.text[0] in "+-"
+        if token.kind is TokenKind.ARITHMETIC or token.is_word("DIV") or (signed and otherwise is not refusals.TWO_LITERALS):
+            wrong = refusals.ARITHMETIC
+        elif token.is_word("LIKE") or token.is_word("ILIKE"):
+            wrong = refusals.LIKE
+        elif token.is_word("NULL"):
+            wrong = refusals.NULL_LITERAL
+        elif token.kind is TokenKind.WORD and self._next_opens and token.text.upper() not in RESERVED:
+            wrong = refusals.function_refusal(token.text)
+        elif self._is_property() and otherwise is refusals.NO_LITERAL:
+            wrong = _SQL_STYLE.get(token.text.upper(), refusals.TWO_COLUMNS) if self._next_kind is TokenKind.TEXT else refusals.TWO_COLUMNS
+        return refusal(wrong, token.position)
+
+
+def _number(token: Token) -> Decimal:
+    power = re.search(r"[eE]", token.text)
+    if len(token.text) > _MAX_NUMBER or (power and not _EXPONENT.match(token.text, power.start())):
+        raise refusal(refusals.NUMBER, token.position)
+    try:
+        return normal_number(Decimal(token.text))
+    except ValueError as error:
+        raise refusal(refusals.NUMBER, token.position) from error
+
+
+def _date(text: str) -> date:
+    match = _DATE.fullmatch(text)
+    if match is None:
+        raise ValueError("not a date")
+    return date(int(match[1]), int(match[2]), int(match[3]))
+
+
+def _timestamp(text: str) -> datetime:
+    match = _TIMESTAMP.fullmatch(text)
+    if match is None:
+        raise ValueError("not a timestamp")
+    year, month, day, hour, minute, second = (int(match[group]) for group in range(1, 7))
+    moment = datetime(year, month, day, hour, minute, second, int((match[7] or "").ljust(6, "0")))  # noqa: DTZ001 - the zone follows
+    if match[8]:
+        return moment.replace(tzinfo=UTC)
+    if match[9]:
+        offset = timedelta(hours=int(match[10]), minutes=int(match[11]))
+        return moment.replace(tzinfo=timezone(-offset if match[9] == "-" else offset)).astimezone(UTC)
+    return moment

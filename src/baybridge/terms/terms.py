@@ -1,0 +1,167 @@
+"""An agreement's terms: what both sides sign, and the only source of what is enforced. Pure.
+
+A term that this file does not know is refused when it is read, never skipped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Self
+
+import msgspec
+import rfc8785
+
+from baybridge.errors import Advice, Invalid, Place
+from baybridge.names import DatasetName, nearest, parse_organization, parse_purpose
+from baybridge.terms import cql2
+from baybridge.terms.columns import ColumnType
+from baybridge.terms.masks import Mask, check_mask, parse_mask
+from baybridge.wire import TermsShape
+
+FORMAT: Final = 1
+MAX_TERMS_BYTES: Final = 64 * 1024
+MAX_TEXT: Final = 500
+
+
+class _StoredTerms(TermsShape, frozen=True, kw_only=True):
+    format: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """One dataset's terms. `columns` in the order they are released; `start` inclusive, `end` exclusive, both aware and in UTC.
+
+    `pseudonym_domain` None means a domain of the agreement's own, so that nothing joins with it.
+    """
+
+    dataset: DatasetName
+    columns: tuple[str, ...]
+    row_filter: cql2.Filter | None
+    masks: tuple[tuple[str, Mask], ...]
+    purposes: tuple[str, ...]
+    provider_authority: str
+    consumer_authority: str
+    start: datetime
+    end: datetime
+    pseudonym_domain: str | None
+
+    @classmethod
+    def parse(cls, shape: TermsShape) -> Self:
+        """Give the shape its meaning. Raise Invalid (`terms_invalid`, `filter_invalid`) for anything not understood."""
+        columns = tuple(shape.columns)
+        _require(bool(columns), "columns", "At least one column is released.")
+        _require(len(set(columns)) == len(columns), "columns", "No column is named twice.")
+        masks = tuple((name, parse_mask(mask, column=name)) for name, mask in sorted(shape.masks.items()))
+        unreleased = [name for name, _ in masks if name not in columns]
+        _require(not unreleased, "masks", "A mask names a column that is not released.")
+        purposes = tuple(sorted({parse_purpose(purpose, parameter="purposes") for purpose in shape.purposes}))
+        _require(bool(purposes), "purposes", "At least one purpose is named.")
+        start, end = parse_instant(shape.start, parameter="start"), parse_instant(shape.end, parameter="end")
+        _require(start < end, "end", "The end is after the start.")
+        domain = shape.pseudonym_domain
+        return cls(
+            dataset=DatasetName.parse(shape.dataset),
+            columns=columns,
+            row_filter=None if shape.row_filter is None else cql2.parse(shape.row_filter),
+            masks=masks,
+            purposes=purposes,
+            provider_authority=_text(shape.provider_authority, "provider_authority"),
+            consumer_authority=_text(shape.consumer_authority, "consumer_authority"),
+            start=start,
+            end=end,
+            pseudonym_domain=None if domain is None else parse_organization(domain, parameter="pseudonym_domain"),
+        )
+
+    @classmethod
+    def parse_canonical(cls, text: bytes) -> Self:
+        """Read stored canonical terms. Raise Invalid (`terms_invalid`) for an unknown member, format or value."""
+        try:
+            stored = msgspec.json.decode(text, type=_StoredTerms)
+        except (msgspec.ValidationError, msgspec.DecodeError) as wrong:
+            raise Invalid("terms_invalid", "The stored terms hold something that this server does not understand.") from wrong
+        _require(stored.format == FORMAT, "format", "The terms' format is one that this server knows.")
+        terms = cls.parse(stored)
+        _require(terms.canonical() == text, "format", "Stored terms are in canonical form.")
+        return terms
+
+    def shape(self) -> TermsShape:
+        """The terms as they travel, normalised: parsing it gives the same terms."""
+        return TermsShape(
+            dataset=str(self.dataset),
+            columns=list(self.columns),
+            purposes=list(self.purposes),
+            provider_authority=self.provider_authority,
+            consumer_authority=self.consumer_authority,
+            start=format_instant(self.start),
+            end=format_instant(self.end),
+            row_filter=None if self.row_filter is None else cql2.to_text(self.row_filter),
+            masks={name: mask.value for name, mask in self.masks},
+            pseudonym_domain=self.pseudonym_domain,
+        )
+
+    def canonical(self) -> bytes:
+        """RFC 8785 bytes of the terms with their format number: what is hashed and signed."""
+        return rfc8785.dumps({"format": FORMAT, **msgspec.to_builtins(self.shape())})
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical terms, in hex."""
+        return hashlib.sha256(self.canonical()).hexdigest()
+
+    def mask_of(self, column: str) -> Mask | None:
+        """The mask of a released column, or None."""
+        return dict(self.masks).get(column)
+
+
+def check_terms(terms: Terms, columns: Mapping[str, ColumnType]) -> None:
+    """Terms name only columns that the dataset has, with masks and comparisons that fit their types. Raise Invalid otherwise."""
+    for name in terms.columns:
+        if name not in columns:
+            raise Invalid(
+                "unknown_column",
+                f'The dataset has no column "{name}".',
+                advice=Advice(next_step=f"Read the dataset's schema at /api/v1/collections/{terms.dataset}/schema."),
+                places=(Place("columns", "no such column", hint=nearest(name, columns)),),
+            )
+    for name, mask in terms.masks:
+        check_mask(mask, columns[name], name=name)
+    if terms.row_filter is not None:
+        cql2.check(terms.row_filter, columns)
+    _require(len(terms.canonical()) <= MAX_TERMS_BYTES, "columns", f"Terms are at most {MAX_TERMS_BYTES} bytes.")
+
+
+def parse_instant(text: str, *, parameter: str) -> datetime:
+    """Parse an RFC 3339 instant with its zone; give it in UTC. Raise Invalid (`invalid_request`) without a zone."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise Invalid(
+            "invalid_request",
+            f"{parameter} is not an instant with a time zone.",
+            places=(Place(parameter, "Write it as 2027-01-31T00:00:00-05:00 or with Z."),),
+        )
+    return instant.astimezone(UTC)
+
+
+def format_instant(instant: datetime) -> str:
+    """RFC 3339 in UTC with Z, microseconds only where there are any."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _text(text: str, parameter: str) -> str:
+    _require(bool(text.strip()) and len(text) <= MAX_TEXT and text.isprintable(), parameter, f"A printable text of 1 to {MAX_TEXT} characters.")
+    return text.strip()
+
+
+def _require(holds: bool, parameter: str, rule: str) -> None:  # noqa: FBT001 -- it asserts a fact, it does not switch behaviour
+    if not holds:
+        raise Invalid(
+            "terms_invalid",
+            f"The terms break a rule: {rule}",
+            advice=Advice(rule=rule, who_can_change="whoever writes the terms", next_step=f"Correct {parameter} and send the terms again."),
+            places=(Place(parameter, rule),),
+        )
