@@ -272,4 +272,3 @@ def _reason(text: str) -> str:
     if 1 <= len(text.strip()) <= MAX_REASON and text.isprintable():
         return text.strip()
     raise Invalid("invalid_request", f"A reason is a printable text of 1 to {MAX_REASON} characters.")
-

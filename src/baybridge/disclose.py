@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -17,7 +17,7 @@ from baybridge.audit.entry import JSON, Kind, canonical, column_list
 from baybridge.audit.log import Draft, Log, always
 from baybridge.catalog import store as catalog
 from baybridge.catalog.dataset import Dataset, Version
-from baybridge.data.engines.duckdb import Engine, Page, Position, Question, SortKey, Stop
+from baybridge.data.engines.duckdb import Engine, Page, Question, SortKey, Stop
 from baybridge.data.extracts import Extract, Extracts
 from baybridge.db import Database
 from baybridge.errors import Advice, Invalid, Place, Unavailable
@@ -26,7 +26,7 @@ from baybridge.principals.principal import Principal
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
 
-__all__ = ["Answer", "Ask", "Disclose", "Encodable", "Position", "Request", "SortKey", "Stop", "UsedColumn"]
+__all__ = ["Answer", "Ask", "Disclose", "Encodable", "Request", "SortKey", "Stop", "UsedColumn"]
 """All that a face needs of the door: faces import nothing from behind it."""
 
 _TRIES: Final = 4
@@ -35,7 +35,7 @@ _VERSIONS_KEPT: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A read, whatever face it came through. `after` and `cursor_extract` come from a cursor; `known` are the caller's ETags.
+    """A read, whatever face it came through. `after` (a `_row`) and `cursor_extract` come from a cursor; `known` are the caller's ETags.
 
     `representation` names path, parameters and format, so that two answers with one ETag are one sequence of bytes. `encode` makes
     the body from a page; it is called before the entry is written, because the entry holds the body's SHA-256.
@@ -45,7 +45,7 @@ class Request:
     version: int | None
     sort: tuple[SortKey, ...]
     limit: int
-    after: Position | None
+    after: int | None
     cursor_extract: str | None
     known: frozenset[str]
     representation: str
@@ -233,15 +233,13 @@ def _guard(grant: Grant) -> Callable[[sa.Connection, datetime], bool]:
 
 def _etag(version: Version, extract: str, request: Request) -> str:
     """A strong validator (RFC 9110, section 8.8.1): the same extract and representation give the same bytes."""
-    after = None if request.after is None else [*request.after.values, request.after.row]
-    named = canonical([extract, request.representation, str(after)])
+    named = canonical([extract, request.representation, request.after])
     return f'"v{version.number}-{hashlib.sha256(named).hexdigest()[:32]}"'
 
 
 def _question_json(question: Question) -> dict[str, JSON]:
-    after: Any = None if question.after is None else [str(question.after.values), question.after.row]
     return {
-        "after": after,
+        "after": question.after,
         "columns": list(question.columns),
         "filter": None if question.row_filter is None else cql2.to_text(question.row_filter),
         "limit": question.limit,

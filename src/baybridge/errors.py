@@ -58,9 +58,11 @@ CODES: Final[dict[str, CodeFacts]] = {
     "extract_building": CodeFacts(503, 75, "The extract for this agreement and version is being made; try again shortly."),
     "log_unavailable": CodeFacts(503, 10, "The audit log cannot be written, so nothing is served."),
     "query_limit": CodeFacts(503, 75, "The question ran into its time limit and was stopped."),
+    "unreachable": CodeFacts(503, 10, "No server answers at the address; only a client ever says this."),
     # Corrupt: the operator must look.
     "corrupt": CodeFacts(500, 9, "Something stored is not what was written."),
     "checks_failed": CodeFacts(500, 9, "A verification found something wrong."),
+    "answer_not_understood": CodeFacts(500, 10, "The answer is not of a shape that this client knows; only a client ever says this."),
     "internal": CodeFacts(500, 10, "The server failed; the request id finds the reason in its log."),
 }
 

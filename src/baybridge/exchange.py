@@ -84,7 +84,9 @@ def _read_file(home: Home) -> dict[str, object]:
     try:
         return msgspec.toml.decode(home.settings.read_bytes(), type=dict[str, object])
     except msgspec.DecodeError as wrong:
-        raise Invalid("settings_invalid", "baybridge.toml does not parse as TOML.", places=(Place("baybridge.toml", str(wrong)),)) from wrong
+        raise Invalid(
+            "settings_invalid", "baybridge.toml does not parse as TOML.", places=(Place("baybridge.toml", str(wrong)),)
+        ) from wrong
 
 
 def _require_known(name: str, known: Mapping[str, object], where: str) -> None:
@@ -173,7 +175,7 @@ class Exchange:
         """The parts of the home that cannot be used now: catalog, objects, keys."""
         checks: dict[str, Callable[[], object]] = {
             "catalog": lambda: _require_schema(self.database),
-            "objects": lambda: self.home.objects.stat(),
+            "objects": self.home.objects.stat,
             "keys": lambda: read_keys(self.home),
         }
         return [part for part, check in checks.items() if not _works(check)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -91,7 +92,12 @@ class Publish:
                 Draft(
                     name.organization,
                     Kind.DATASET_DECLARED,
-                    {"access": after.access.value, "actor": _actor(principal), "dataset": str(name), "has_schema": after.schema is not None},
+                    {
+                        "access": after.access.value,
+                        "actor": _actor(principal),
+                        "dataset": str(name),
+                        "has_schema": after.schema is not None,
+                    },
                 ),
             )
             return after
@@ -125,13 +131,17 @@ class Publish:
             raise Conflict(
                 "schema_is_contract",
                 f"{name} has versions, and their schema is the contract for the next.",
-                advice=Advice(rule="A schema does not change under published versions.", who_can_change="nobody", next_step="Declare another dataset."),
+                advice=Advice(
+                    rule="A schema does not change under published versions.", who_can_change="nobody", next_step="Declare another dataset."
+                ),
             )
         if declaration.access not in (None, before.access):
             raise Conflict(
                 "conflict",
                 f"{name} is declared with access {before.access}.",
-                advice=Advice(rule="Access is fixed when a dataset is declared.", who_can_change="nobody", next_step="Declare another dataset."),
+                advice=Advice(
+                    rule="Access is fixed when a dataset is declared.", who_can_change="nobody", next_step="Declare another dataset."
+                ),
             )
         return replace(
             before,
@@ -148,6 +158,8 @@ class Publish:
 
     def _schema(self, dataset: Dataset, upload: Upload, workspace: Path) -> tuple[Profile, Schema]:
         """Profile the upload; its schema is the dataset's, or the proposal."""
+        if dataset.schema is not None:
+            _require_contract(dataset, dataset.schema, upload)
         null_words = upload.null_words if dataset.schema is None else dataset.schema.null_words
         profiled = profile(workspace / "upload.csv", scratch=workspace, null_words=null_words, memory_limit=self.memory_limit)
         return profiled, dataset.schema or propose(profiled, upload.key)
@@ -185,20 +197,53 @@ class Publish:
 
     @contextmanager
     def _workspace(self) -> Iterator[Path]:
-        """A folder of one publication, gone when it ends."""
-        workspace = Path(tempfile.mkdtemp(prefix="publish-", dir=self.scratch))
+        """A folder of one publication, gone when it ends; what killed publications have left goes first.
+
+        A living publication holds its folder's lock, which the kernel drops when it dies. Folders are made and swept one at a time.
+        """
+        with (self.scratch / "lock").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            _sweep(self.scratch)
+            workspace = Path(tempfile.mkdtemp(prefix="publish-", dir=self.scratch))
+            living = (workspace / "living").open("w")
+            fcntl.flock(living, fcntl.LOCK_EX)
         try:
             yield workspace
         finally:
-            shutil.rmtree(workspace, ignore_errors=True)
+            shutil.rmtree(workspace)
+            living.close()
 
     def _entering_refusals(self, principal: Principal, act: str, name: DatasetName) -> AbstractContextManager[None]:
         return self.log.entering_refusals(name.organization, {"act": act, "actor": _actor(principal), "dataset": str(name)})
 
 
+def _sweep(scratch: Path) -> None:
+    for left in scratch.glob("publish-*"):
+        with (left / "living").open("w") as living:
+            try:
+                fcntl.flock(living, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(left)
+
+
 def _require_steward(principal: Principal, name: DatasetName) -> None:
     if not principal.is_operator():
         require_role(principal, name.organization, Role.STEWARD)
+
+
+def _require_contract(dataset: Dataset, schema: Schema, upload: Upload) -> None:
+    """An upload says nothing of key and null words, or what the schema says: nothing that it asks for is ignored."""
+    if (upload.key and upload.key != schema.key) or not set(upload.null_words) <= set(schema.null_words):
+        raise Conflict(
+            "schema_is_contract",
+            f"The schema of {dataset.name} has another key or other null words than the upload names.",
+            advice=Advice(
+                rule="The schema fixes key and null words.",
+                who_can_change="you",
+                next_step="Leave key and null words out; the schema has them.",
+            ),
+        )
 
 
 def _actor(principal: Principal) -> dict[str, str]:

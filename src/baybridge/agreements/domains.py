@@ -50,9 +50,7 @@ def key_of_domain(
     nonce = entropy(_NONCE_BYTES)
     wrapped = nonce + AESGCM(wrapping_key).encrypt(nonce, entropy(KEY_BYTES), key_id.encode())
     connection.execute(
-        sa.insert(PSEUDONYM_DOMAINS).values(
-            key_id=key_id, provider=provider, consumer=consumer, name=name, wrapped=wrapped, created=now
-        )
+        sa.insert(PSEUDONYM_DOMAINS).values(key_id=key_id, provider=provider, consumer=consumer, name=name, wrapped=wrapped, created=now)
     )
     return key_id
 

@@ -222,9 +222,7 @@ def _signatures(connection: sa.Connection, numbers: list[int]) -> list[tuple[int
         .where(SIGNATURES.c.agreement.in_(numbers))
         .order_by(SIGNATURES.c.time)
     )
-    return [
-        (row.agreement, Signature(Side(row.side), row.organization, row.principal, row.terms_sha256, row.time)) for row in rows
-    ]
+    return [(row.agreement, Signature(Side(row.side), row.organization, row.principal, row.terms_sha256, row.time)) for row in rows]
 
 
 def _understood(stored: bytes, digest: str, dataset: str) -> Terms | None:

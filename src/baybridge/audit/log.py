@@ -198,9 +198,7 @@ def always(connection: sa.Connection, now: datetime) -> bool:
 
 def _append(connection: sa.Connection, organization: str, records: list[tuple[bytes, bytes | None]]) -> int:
     """Append to one log, and give the first index. The log's row is what takes turns on a database with many writers."""
-    row = connection.execute(
-        sa.select(LOGS.c.size, LOGS.c.frontier).where(LOGS.c.organization == organization).with_for_update()
-    ).one()
+    row = connection.execute(sa.select(LOGS.c.size, LOGS.c.frontier).where(LOGS.c.organization == organization).with_for_update()).one()
     frontier = Frontier.from_bytes(row.size, row.frontier).extend([leaf_hash(data) for data, _ in records])
     connection.execute(
         sa.insert(ENTRIES),
@@ -213,9 +211,7 @@ def _append(connection: sa.Connection, organization: str, records: list[tuple[by
     ]
     if sides:
         connection.execute(sa.insert(SIDE_RECORDS), sides)
-    connection.execute(
-        sa.update(LOGS).where(LOGS.c.organization == organization).values(size=frontier.size, frontier=frontier.to_bytes())
-    )
+    connection.execute(sa.update(LOGS).where(LOGS.c.organization == organization).values(size=frontier.size, frontier=frontier.to_bytes()))
     return int(row.size)
 
 

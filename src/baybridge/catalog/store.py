@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -141,7 +140,9 @@ def find_version(connection: sa.Connection, dataset: Dataset, number: int | None
         schema=_schema(row.schema),
         manifest=Manifest(
             objects=tuple(
-                ManifestObject(entry.sha256, entry.size, entry.rows, msgspec.json.decode(entry.statistics, type=tuple[ColumnStatistics, ...]))
+                ManifestObject(
+                    entry.sha256, entry.size, entry.rows, msgspec.json.decode(entry.statistics, type=tuple[ColumnStatistics, ...])
+                )
                 for entry in objects
             ),
             original_sha256=row.original_sha256,

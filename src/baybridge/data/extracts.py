@@ -7,7 +7,6 @@ hidden value. Two requests for one extract share one build, also across processe
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -20,11 +19,11 @@ from typing import Final
 
 import duckdb
 
-from baybridge.data.objects import Objects
-from baybridge.data.sql import predicate, quote
+from baybridge.data.objects import Objects, sync
+from baybridge.data.sql import Sql, path_literal, predicate, quote
 from baybridge.errors import Advice, Corrupt, Unavailable
 from baybridge.policy.projection import Projection, ReleasedColumn
-from baybridge.terms.columns import Kind
+from baybridge.terms.columns import ColumnType, Kind
 from baybridge.terms.masks import REDACTED, Mask, pseudonym
 
 BUILDER: Final = "1"
@@ -123,7 +122,7 @@ class Extracts:
         finally:
             engine.close()
         shutil.rmtree(spill, ignore_errors=True)
-        _sync(making / "serve.duckdb")
+        sync(making / "serve.duckdb")
         making.rename(self._root / digest)
         return Extract(digest, self._root / digest / "serve.duckdb")
 
@@ -131,27 +130,31 @@ class Extracts:
 def _fill(engine: duckdb.DuckDBPyConnection, target: Path, projection: Projection, paths: list[str], key: bytes | None) -> None:
     """Write the projection's rows to a new DuckDB file, in the projection's order, numbered from 0 in `_row`."""
     engine.execute("SET TimeZone = 'UTC'")
-    engine.execute(f"ATTACH {_literal(target)} AS extract")
-    kept = "SELECT * FROM read_parquet(?)"
-    parameters: list[object] = [paths]
+    engine.execute(f"ATTACH {path_literal(target)} AS extract")
+    kept = Sql("SELECT * FROM read_parquet(?)", (paths,))
     if projection.row_filter is not None:
         condition = predicate(projection.row_filter, projection.source)
-        kept += f" WHERE {condition.text}"
-        parameters += condition.parameters
+        kept = Sql(f"{kept.text} WHERE {condition.text}", kept.parameters + condition.parameters)
     joins = ""
     for position, column in enumerate(projection.columns):
         if column.mask is Mask.PSEUDONYM:
-            _map_pseudonyms(engine, f"pseudonyms_{position}", kept, parameters, column, _require_key(key))
+            _map_pseudonyms(engine, f"pseudonyms_{position}", kept, column, _require_key(key))
             joins += f" LEFT JOIN pseudonyms_{position} ON pseudonyms_{position}.original = {_canonical(column)}"
     released = ", ".join(_released(position, column) for position, column in enumerate(projection.columns))
-    order = ", ".join(f"{quote(name)} ASC NULLS LAST" for name in projection.order)
+    order = ", ".join(_placed(name, projection.types[name]) for name in projection.order)
     engine.execute(
         "CREATE TABLE extract.items AS SELECT row_number() OVER () - 1 AS _row, * FROM "
-        f"(SELECT * FROM (SELECT {released} FROM ({kept}) AS kept{joins}) ORDER BY {order})",
-        parameters,
+        f"(SELECT * FROM (SELECT {released} FROM ({kept.text}) AS kept{joins}) ORDER BY {order})",
+        list(kept.parameters),
     )
     engine.execute("CHECKPOINT extract")
     engine.execute("DETACH extract")
+
+
+def _placed(name: str, column: ColumnType) -> str:
+    """One column of the order. The two zeros of a double compare equal and are not, so what stood before them must not decide."""
+    ascending = f"{quote(name)} ASC NULLS LAST"
+    return f"{ascending}, signbit({quote(name)}) DESC" if column.kind is Kind.DOUBLE else ascending
 
 
 def _released(position: int, column: ReleasedColumn) -> str:
@@ -164,14 +167,13 @@ def _released(position: int, column: ReleasedColumn) -> str:
             return f"pseudonyms_{position}.pseudonym AS {quote(column.name)}"
 
 
-def _map_pseudonyms(
-    engine: duckdb.DuckDBPyConnection, table: str, kept: str, parameters: list[object], column: ReleasedColumn, key: bytes
-) -> None:
+def _map_pseudonyms(engine: duckdb.DuckDBPyConnection, table: str, kept: Sql, column: ReleasedColumn, key: bytes) -> None:
     """Make a table from canonical text to pseudonym. The key stays in Python: only its results enter the engine, as bound lists."""
     engine.execute(f"CREATE TEMP TABLE {table} (original VARCHAR, pseudonym VARCHAR)")
     originals = engine.cursor()
     originals.execute(
-        f"SELECT DISTINCT {_canonical(column)} FROM ({kept}) AS kept WHERE kept.{quote(column.name)} IS NOT NULL", parameters
+        f"SELECT DISTINCT {_canonical(column)} FROM ({kept.text}) AS kept WHERE kept.{quote(column.name)} IS NOT NULL",
+        list(kept.parameters),
     )
     while batch := [str(row[0]) for row in originals.fetchmany(_KEYS_AT_ONCE)]:
         replaced = [pseudonym(key, column.source.kind, original) for original in batch]
@@ -186,7 +188,8 @@ def _canonical(column: ReleasedColumn) -> str:
         case Kind.TEXT:
             return value
         case Kind.DECIMAL if column.source.scale:
-            return f"rtrim(rtrim({value}::VARCHAR, '0'), '.')"
+            # The engine writes a type that is all fraction without the zero before its point: .500, and .000 for zero.
+            return rf"regexp_replace(rtrim(rtrim({value}::VARCHAR, '0'), '.'), '^(-?)(\.|$)', '\10\2')"
         case Kind.TIMESTAMP:
             return f"strftime(timezone('UTC', {value}), '%Y-%m-%dT%H:%M:%S.%fZ')"
         case Kind.DATETIME:
@@ -201,15 +204,3 @@ def _require_key(key: bytes | None) -> bytes:
     if key is None:
         raise Corrupt("corrupt", "A signed agreement with a pseudonym names no pseudonym key.")
     return key
-
-
-def _literal(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

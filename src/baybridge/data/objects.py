@@ -12,7 +12,7 @@ from typing import Final
 import duckdb
 
 from baybridge.catalog.manifest import ColumnStatistics, ManifestObject
-from baybridge.data.sql import quote
+from baybridge.data.sql import path_literal, quote
 from baybridge.errors import Corrupt
 
 ROWS_PER_OBJECT: Final = 1_000_000
@@ -51,12 +51,12 @@ class Objects:
         else:
             made = not target.parent.exists()
             target.parent.mkdir(exist_ok=True)
-            _sync(source)
+            sync(source)
             source.chmod(0o440)
             source.rename(target)
-            _sync(target.parent)
+            sync(target.parent)
             if made:
-                _sync(self._root)
+                sync(self._root)
         return Stored(digest, size)
 
     def check(self, sha256: str) -> None:
@@ -70,7 +70,7 @@ def write_rows(staged: Path, objects: Objects, *, scratch: Path, memory_limit: s
     engine = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": memory_limit, "temp_directory": str(scratch)})
     try:
         engine.execute("SET TimeZone = 'UTC'")
-        engine.execute(f"ATTACH {_literal(staged)} AS staged (READ_ONLY)")
+        engine.execute(f"ATTACH {path_literal(staged)} AS staged (READ_ONLY)")
         total = _count(engine, "SELECT count(*) FROM staged.rows")
         columns = [str(row[0]) for row in engine.execute("SELECT column_name FROM (DESCRIBE staged.rows)").fetchall()]
         starts = range(0, max(total, 1), ROWS_PER_OBJECT)
@@ -82,11 +82,9 @@ def write_rows(staged: Path, objects: Objects, *, scratch: Path, memory_limit: s
 def _write_slice(engine: duckdb.DuckDBPyConnection, objects: Objects, columns: list[str], start: int, scratch: Path) -> ManifestObject:
     part = scratch / f"part-{start}.parquet"
     rows = f"(SELECT * FROM staged.rows WHERE rowid >= {start:d} AND rowid < {start + ROWS_PER_OBJECT:d})"
-    engine.execute(f"COPY {rows} TO {_literal(part)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})")
-    statistics = ", ".join(
-        f"count(*) - count({quote(name)}), min({quote(name)})::VARCHAR, max({quote(name)})::VARCHAR" for name in columns
-    )
-    found = engine.execute(f"SELECT count(*), {statistics} FROM read_parquet({_literal(part)})").fetchall()[0]
+    engine.execute(f"COPY {rows} TO {path_literal(part)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})")
+    statistics = ", ".join(f"count(*) - count({quote(name)}), min({quote(name)})::VARCHAR, max({quote(name)})::VARCHAR" for name in columns)
+    found = engine.execute(f"SELECT count(*), {statistics} FROM read_parquet({path_literal(part)})").fetchall()[0]
     stored = objects.adopt(part)
     return ManifestObject(
         sha256=stored.sha256,
@@ -130,11 +128,8 @@ def _count(engine: duckdb.DuckDBPyConnection, query: str) -> int:
     return int(engine.execute(query).fetchall()[0][0])
 
 
-def _literal(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
-
-
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Return once the file's or folder's present content is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

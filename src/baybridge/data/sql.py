@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Final
 
 from baybridge.terms.columns import ColumnType, Kind
@@ -48,6 +49,11 @@ def quote(identifier: str) -> str:
     if not identifier or "\0" in identifier:
         raise ValueError("an identifier is not empty and holds no NUL")
     return '"' + identifier.replace('"', '""') + '"'
+
+
+def path_literal(path: Path) -> str:
+    """A path of our own as a string literal, for ATTACH and COPY, which take no parameters."""
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def sql_type(column: ColumnType) -> str:

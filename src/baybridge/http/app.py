@@ -13,11 +13,11 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from baybridge.errors import BaybridgeError
+from baybridge.errors import CODES, BaybridgeError, NotFound
 from baybridge.exchange import Exchange
 from baybridge.http.cursors import Cursors
 from baybridge.http.faces import Serving, call
@@ -25,6 +25,7 @@ from baybridge.http.problems import on_error, on_failure, on_http_exception
 from baybridge.http.rest import administration, agreements, audit, collections, items
 
 THREADS: Final = 96
+WATCHERS: Final = 8
 _LOG: Final = logging.getLogger("baybridge.http")
 _API: Final = "/api/v1"
 _DATASET: Final = f"{_API}/collections/{{dataset}}"
@@ -42,9 +43,18 @@ async def ready(request: Request) -> Response:
     return JSONResponse({"status": "failing" if failing else "ok", "failing": failing}, status_code=503 if failing else 200)
 
 
+async def explain_error(request: Request) -> Response:
+    """Answer GET /errors/{code}: what a code means, where a problem's `type` points."""
+    code = request.path_params["code"]
+    if code not in CODES:
+        raise NotFound("not_found", "There is no error of that code.")
+    return PlainTextResponse(f"{code} ({CODES[code].status})\n{CODES[code].meaning}\n")
+
+
 ROUTES: Final = (
     Route("/livez", live, methods=["GET"]),
     Route("/readyz", ready, methods=["GET"]),
+    Route("/errors/{code}", explain_error, methods=["GET"]),
     Route(f"{_API}/whoami", administration.whoami, methods=["GET"]),
     Route(f"{_API}/organizations", administration.organizations, methods=["GET"]),
     Route(f"{_API}/organizations/{{organization}}/principals", administration.principals, methods=["GET"]),
@@ -79,7 +89,8 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
-        app.state.serving = Serving(exchange, Cursors(exchange.keys.cursor), threads)
+        watchers = ThreadPoolExecutor(WATCHERS, thread_name_prefix="watcher")
+        app.state.serving = Serving(exchange, Cursors(exchange.keys.cursor), threads, watchers)
         signing = asyncio.create_task(_sign_checkpoints(exchange, threads))
         on_start()
         try:
@@ -89,6 +100,7 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
             with contextlib.suppress(asyncio.CancelledError):
                 await signing
             threads.shutdown(wait=True, cancel_futures=True)
+            watchers.shutdown(wait=True, cancel_futures=True)
 
     app = Starlette(
         routes=ROUTES,
@@ -129,5 +141,5 @@ async def _sign_checkpoints(exchange: Exchange, threads: ThreadPoolExecutor) -> 
         await asyncio.sleep(exchange.settings.checkpoint_seconds)
         try:
             await loop.run_in_executor(threads, exchange.watch.sign_new)
-        except Exception:
+        except Exception:  # noqa: BLE001 -- the timer must outlive any failure; it is logged, and the next turn tries again
             _LOG.exception("signing a checkpoint failed; it is tried again")

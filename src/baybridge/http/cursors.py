@@ -1,4 +1,4 @@
-"""Cursors: where a walk through a question stands, sealed so that only this server's own come back. They hold extract values only."""
+"""Cursors: where a walk through a question stands, sealed so that only this server's own come back. They hold no value of any row."""
 
 from __future__ import annotations
 
@@ -7,30 +7,23 @@ import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from baybridge.disclose import Position
 from baybridge.errors import Advice, Invalid, Place
 
 _SEAL_BYTES: Final = 16
-MAX_CURSOR: Final = 8192
+MAX_CURSOR: Final = 1024
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A version and an extract, the hash of the question, and the position in it."""
+    """A version and an extract, the hash of the question, and the `_row` that the last page ended with."""
 
     version: int
     extract: str
     question: str
-    values: list[Any]
     row: int
-
-    @property
-    def position(self) -> Position:
-        """Where the next page begins."""
-        return Position(tuple(self.values), self.row)
 
 
 @dataclass(frozen=True, slots=True)

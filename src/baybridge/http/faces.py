@@ -31,6 +31,7 @@ class Serving:
     exchange: Exchange
     cursors: Cursors
     threads: ThreadPoolExecutor
+    watchers: ThreadPoolExecutor
 
 
 def serving(request: Request) -> Serving:
@@ -104,7 +105,9 @@ async def body(request: Request, shape: type[T]) -> T:
         raise Invalid(
             "invalid_request",
             "The body is not JSON of the shape that this address takes.",
-            advice=Advice(rule="Bodies have exactly the members of their shape.", who_can_change="you", next_step="See docs/reference/http.md."),
+            advice=Advice(
+                rule="Bodies have exactly the members of their shape.", who_can_change="you", next_step="See docs/reference/http.md."
+            ),
             places=(Place(where, "not of the documented type, missing, or not a known member"),),
         ) from wrong
 

@@ -21,7 +21,7 @@ _NOT_ALLOWED: Final = 405
 def problem_shape(error: BaybridgeError, *, request_id: str | None = None, report: PublishReport | None = None) -> ProblemShape:
     """The error with its advice, as it travels."""
     return ProblemShape(
-        type=f"/docs/errors#{error.code}",
+        type=f"/errors/{error.code}",
         title=error.facts.meaning,
         status=error.facts.status,
         detail=error.detail,
@@ -32,7 +32,9 @@ def problem_shape(error: BaybridgeError, *, request_id: str | None = None, repor
         next_command=error.advice.next_command,
         next_url=error.advice.next_url,
         retry=error.retry_after,
-        errors=[PlaceShape(parameter=place.parameter, message=place.message, column=place.column, hint=place.hint) for place in error.places],
+        errors=[
+            PlaceShape(parameter=place.parameter, message=place.message, column=place.column, hint=place.hint) for place in error.places
+        ],
         request_id=request_id,
         report=report,
     )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import socket
+import struct
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from starlette.requests import Request
@@ -15,26 +19,57 @@ from starlette.types import Receive, Scope, Send
 
 from baybridge.disclose import Answer, Stop
 
-RESET: Final = "baybridge.reset"
-"""The scope's key under which the server puts the function that resets the connection."""
+LINK: Final = "baybridge.link"
+"""The scope's key under which the server puts the Link of the request's connection."""
 
 PIECE_BYTES: Final = 64 * 1024
 CHECK_SECONDS: Final = 0.25
+CHECK_LIMIT_SECONDS: Final = 0.5
+"""How long the question whether a grant stands may take. Both together stay below the second of promise 5."""
+
 _INTERRUPT_SECONDS: Final = 0.05
+_FIRST_LOOK_SECONDS: Final = 0.001
+_LAST_LOOK_SECONDS: Final = 0.05
+_SIOCOUTQNSD: Final = 0x894B  # linux/sockios.h: bytes written and not yet sent
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A connection as an answer sees it: how much of it has not left yet, and its reset."""
+
+    transport: asyncio.Transport
+
+    def unsent(self) -> int:
+        """Bytes that wait in this process or in its kernel because the client does not take them; none once the client has gone."""
+        if self.transport.is_closing():
+            return 0
+        descriptor = self.transport.get_extra_info("socket").fileno()
+        (in_kernel,) = struct.unpack("i", fcntl.ioctl(descriptor, _SIOCOUTQNSD, bytes(4)))
+        return int(in_kernel) + self.transport.get_write_buffer_size()
+
+    def reset(self) -> None:
+        """Drop what is not sent yet, here and in the kernel, and send RST: a cut answer must never look whole (SO_LINGER 0)."""
+        if not self.transport.is_closing():
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.transport.abort()
 
 
 class AnswerResponse(Response):
     """A disclosure on its way: never more than a piece is handed to the transport before the one before it was taken."""
 
-    def __init__(self, answer: Answer, *, path_is_version: bool, threads: ThreadPoolExecutor) -> None:
-        """`path_is_version` says that the address names a version, whose public answers a cache may keep for good."""
+    def __init__(self, answer: Answer, *, path_is_version: bool, watchers: ThreadPoolExecutor) -> None:
+        """`path_is_version` says that the address names a version, whose public answers a cache may keep for good.
+
+        `watchers` are threads in which nothing else is done, so that no number of questions can keep a grant from being asked after.
+        """
         super().__init__(content=answer.body or b"", status_code=304 if answer.body is None else 200, media_type="application/json")
         if answer.body is None:
             del self.headers["content-type"]
         self._answer = answer
-        self._threads = threads
+        self._watchers = watchers
         self.headers["etag"] = answer.etag
         self.headers["baybridge-version"] = str(answer.version)
         self.headers["vary"] = "Accept, Accept-Encoding, Authorization, Baybridge-Purpose, Baybridge-Agreement"
@@ -46,30 +81,47 @@ class AnswerResponse(Response):
             self.headers["baybridge-entry"] = f"{answer.organization}/{answer.entry}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the body; a revocation while the client is slow resets the connection instead."""
+        """Send the answer. A governed one is watched until its last byte has left: when its grant goes, so does the connection."""
         del receive
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        body = bytes(self.body)
-        if len(body) <= PIECE_BYTES or not self._answer.governed:
-            await send({"type": "http.response.body", "body": body})
+        link: Link = scope[LINK]
+        if not self._answer.governed:
+            await self._send(link, send)
             return
-        sending = asyncio.ensure_future(_send_pieces(body, send))
+        sending = asyncio.ensure_future(self._send(link, send))
         try:
             while not (await asyncio.wait({sending}, timeout=CHECK_SECONDS))[0]:
-                if not await in_thread(self._threads, self._answer.stands):
-                    scope[RESET]()
+                if not await self._stands():
                     return
             await sending
         finally:
-            sending.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sending
+            if not sending.done():  # revoked, or not to be found out, or the server ends: the rest must not leave
+                link.reset()
+                sending.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await sending
 
+    async def _stands(self) -> bool:
+        """Whether the grant stands; a grant that cannot be asked after in time does not."""
+        try:
+            return await asyncio.wait_for(in_thread(self._watchers, self._answer.stands), CHECK_LIMIT_SECONDS)
+        except TimeoutError:
+            return False
 
-async def _send_pieces(body: bytes, send: Send) -> None:
-    for start in range(0, len(body), PIECE_BYTES):
-        last = start + PIECE_BYTES >= len(body)
-        await send({"type": "http.response.body", "body": body[start : start + PIECE_BYTES], "more_body": not last})
+    async def _send(self, link: Link, send: Send) -> None:
+        """Send head and body, and end the answer only when all of it has left.
+
+        While it has not ended the server neither closes the connection nor begins with the next request on it. All bytes that
+        Content-Length promises are on their way by then, so a client waits for nothing.
+        """
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        body = bytes(self.body)
+        for start in range(0, len(body), PIECE_BYTES):
+            await send({"type": "http.response.body", "body": body[start : start + PIECE_BYTES], "more_body": True})
+        pause = _FIRST_LOOK_SECONDS
+        while self._answer.governed and link.unsent():
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LAST_LOOK_SECONDS)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def answering(request: Request, threads: ThreadPoolExecutor, ask: Callable[[Stop], Answer], *, seconds: float) -> Answer:
@@ -98,6 +150,5 @@ async def _left(request: Request) -> None:
 
 
 async def in_thread(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+    """Run a call in one of the threads, and await it."""
     return await asyncio.get_running_loop().run_in_executor(threads, call)
-
-

@@ -1,12 +1,12 @@
-"""The server process: one socket, one event loop, and a protocol that can reset a connection."""
+"""The server process: one socket, one event loop, and a protocol whose connections are bounded and can be reset."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import logging
 import socket
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -17,28 +17,48 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from baybridge.errors import Advice, Conflict
 from baybridge.exchange import Exchange
 from baybridge.http.app import make_app
-from baybridge.http.sending import RESET
+from baybridge.http.sending import LINK, Link
 
 SEND_BUFFER: Final = 64 * 1024
-"""Bytes that the kernel may hold for a client; it doubles the figure for its own use. Promise 5 counts what is in flight."""
+"""What is asked of the kernel for a client. It doubles the figure, and may go beyond it by one segment of up to 64 KB: at most
+192 KB, and with the piece of 64 KB that the transport holds, the 256 KB of promise 5."""
+
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of a request's first line and headers."""
 
 _BACKLOG: Final = 2048
+_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
-class ResettingProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with the connection's reset in each request's scope."""
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with a bound on what is held of a request's head and of an answer, and the connection in each scope."""
+
+    _head_bytes = 0
+    _in_head = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Hold no more of an answer than the piece that is being written: each next one waits until the kernel has it all."""
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)
+
+    def data_received(self, data: bytes) -> None:
+        """Count a head as it arrives, and refuse it beyond its bound: the parser would hold any amount."""
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > MAX_HEAD and not self.transport.is_closing():
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
 
     def on_message_begin(self) -> None:
-        """Add the reset to the scope that the next request gets."""
+        """Add the connection to the scope that the next request gets."""
         super().on_message_begin()
-        self.scope[RESET] = self._reset  # type: ignore[typeddict-unknown-key]
+        self._head_bytes, self._in_head = 0, True
+        self.scope[LINK] = Link(self.transport)  # type: ignore[typeddict-unknown-key]
 
-    def _reset(self) -> None:
-        """Drop what is not sent yet, here and in the kernel, and send RST: a cut answer must never look whole (SO_LINGER 0)."""
-        connection = self.transport.get_extra_info("socket")
-        if connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
+    def on_headers_complete(self) -> None:
+        """End the count."""
+        self._in_head = False
+        super().on_headers_complete()
 
 
 def serve(exchange: Exchange, *, ready: Callable[[str, int], None]) -> None:
@@ -50,7 +70,7 @@ def serve(exchange: Exchange, *, ready: Callable[[str, int], None]) -> None:
         app = make_app(exchange, on_start=lambda: ready(exchange.settings.host, listener.getsockname()[1]))
         config = uvicorn.Config(
             app,
-            http=ResettingProtocol,
+            http=BoundedProtocol,
             loop="asyncio",
             ws="none",
             lifespan="on",
@@ -97,5 +117,3 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from wrong
     listener.listen(_BACKLOG)
     return listener
-
-

@@ -135,7 +135,10 @@ def _read_key(path: Path) -> bytes:
             "corrupt",
             f"The key {path.name} can be read by others than its owner.",
             advice=Advice(
-                rule="Keys have mode 600.", who_can_change="the operator", next_step="Take the others' rights away.", next_command=f"chmod 600 {path}"
+                rule="Keys have mode 600.",
+                who_can_change="the operator",
+                next_step="Take the others' rights away.",
+                next_command=f"chmod 600 {path}",
             ),
         )
     return path.read_bytes()

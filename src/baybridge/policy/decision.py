@@ -311,7 +311,7 @@ def _whole_terms(version: Version) -> Terms:
 
 
 def _check_columns(ask: Ask, projection: Projection, version: Version, agreement: Agreement | None) -> Refusal | None:
-    """Refuse a column that does not exist (names and schemas are public), then one that is not released, then a filter that does not fit."""
+    """Refuse a column that does not exist (names and schemas are public), then one not released, then a filter that does not fit."""
     used = list(ask.columns)
     if ask.row_filter is not None:
         used += [UsedColumn(each.name, "filter", each.position) for each in cql2.properties_of(ask.row_filter)]
@@ -357,7 +357,9 @@ def _column_refused(column: UsedColumn, agreement: Agreement | None) -> Refusal:
         f'Column "{column.name}" is not in {agreed}.',
         Advice(
             rule="Only columns that the agreement releases can be read, filtered or sorted by.",
-            who_can_change="both parties, by a new agreement" if agreement is None else f"a steward of {agreement.provider}, by a new agreement",
+            who_can_change="both parties, by a new agreement"
+            if agreement is None
+            else f"a steward of {agreement.provider}, by a new agreement",
             next_step="Leave the column out, or ask for an agreement that releases it.",
             next_command="baybridge agreement request" if agreement is None else f"baybridge agreement show {agreement.id}",
         ),

@@ -34,8 +34,8 @@ class ReleasedColumn:
 class Projection:
     """What one agreement leaves of one version. `order` are the released columns that fix the order of rows.
 
-    `objects` are the SHA-256 of the version's
-    Parquet objects in row order; `source` the types of all its columns, which a row filter may name. `domain_key` is None without pseudonyms.
+    `objects` are the SHA-256 of the version's Parquet objects in row order; `source` the types of all its columns, which a row filter
+    may name. `domain_key` is None without pseudonyms.
     """
 
     dataset: DatasetName

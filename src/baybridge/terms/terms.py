@@ -153,7 +153,9 @@ def format_instant(instant: datetime) -> str:
 
 
 def _text(text: str, parameter: str) -> str:
-    _require(bool(text.strip()) and len(text) <= MAX_TEXT and text.isprintable(), parameter, f"A printable text of 1 to {MAX_TEXT} characters.")
+    _require(
+        bool(text.strip()) and len(text) <= MAX_TEXT and text.isprintable(), parameter, f"A printable text of 1 to {MAX_TEXT} characters."
+    )
     return text.strip()
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import duckdb
 
 from baybridge.data.extracts import Extract
-from baybridge.data.sql import Sql, predicate, quote
+from baybridge.data.sql import Sql, path_literal, predicate, quote
 from baybridge.errors import Advice, Corrupt, Unavailable
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType, Kind
@@ -36,29 +36,21 @@ class SortKey:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A page of one extract: released columns, a filter, an order, a size, and the position after which it begins."""
+    """A page of one extract: released columns, a filter, an order, a size, and the `_row` after which it begins in that order."""
 
     columns: tuple[str, ...]
     row_filter: cql2.Filter | None
     sort: tuple[SortKey, ...]
     limit: int
-    after: Position | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where a row stands in an order: its values of the sort columns, as JSON values, and its `_row`."""
-
-    values: tuple[Any, ...]
-    row: int
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows as tuples in the question's column order, and the position of the last row when more follow."""
+    """Rows as tuples in the question's column order, and the `_row` of the last one when more follow."""
 
     rows: Sequence[tuple[Any, ...]]
-    next: Position | None
+    next: int | None
 
 
 @dataclass(slots=True)
@@ -67,18 +59,20 @@ class Stop:
 
     _fired: threading.Event = field(default_factory=threading.Event)
     _interrupt: Callable[[], None] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fire(self) -> None:
         """Interrupt what runs now; safe to call again, which a question that was just starting needs."""
         self._fired.set()
-        interrupt = self._interrupt
-        if interrupt is not None:
-            interrupt()
+        with self._lock:  # nothing is interrupted after its block has ended: its cursor is closed by then
+            if self._interrupt is not None:
+                self._interrupt()
 
     @contextmanager
     def watching(self, interrupt: Callable[[], None]) -> Iterator[None]:
         """Let `fire` interrupt what runs in this block; raise Unavailable (`query_limit`) when it did, or had before."""
-        self._interrupt = interrupt
+        with self._lock:
+            self._interrupt = interrupt
         try:
             if self._fired.is_set():
                 raise _stopped()
@@ -86,7 +80,8 @@ class Stop:
         except duckdb.InterruptException:
             raise _stopped() from None
         finally:
-            self._interrupt = None
+            with self._lock:
+                self._interrupt = None
 
 
 class Engine:
@@ -103,15 +98,9 @@ class Engine:
         statement = page_sql(question, types)
         with self._cursor(extract) as cursor, stop.watching(cursor.interrupt):
             fetched = cursor.execute(statement.text, list(statement.parameters)).fetchall()
-        more = len(fetched) > question.limit
         kept = fetched[: question.limit]
-        width = len(question.columns)
-        rows = _typed([row[:width] for row in kept], [types[name] for name in question.columns])
-        if not more:
-            return Page(rows, None)
-        last = kept[-1]
-        values = _typed([last[width:-1]], [types[key.column] for key in question.sort])[0]
-        return Page(rows, Position(tuple(_json_value(value) for value in values), last[-1]))
+        rows = _typed([row[:-1] for row in kept], [types[name] for name in question.columns])
+        return Page(rows, kept[-1][-1] if len(fetched) > question.limit else None)
 
     def close(self) -> None:
         """Close every instance."""
@@ -166,9 +155,8 @@ def _confined(extract: Extract, memory_limit: str) -> duckdb.DuckDBPyConnection:
             "python_enable_replacements": False,
         },
     )
-    path = "'" + str(extract.path).replace("'", "''") + "'"
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(f"ATTACH {path} AS extract (READ_ONLY)")
+    connection.execute(f"ATTACH {path_literal(extract.path)} AS extract (READ_ONLY)")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     for setting, wanted in _CONFINED.items():
@@ -180,60 +168,65 @@ def _confined(extract: Extract, memory_limit: str) -> duckdb.DuckDBPyConnection:
 
 def page_sql(question: Question, types: Mapping[str, ColumnType]) -> Sql:
     """The question as SQL over `extract.items`, one row longer than its limit so that the last page is known as such."""
-    selected = [_selected(name, types[name]) for name in question.columns]
-    selected += [_selected(key.column, types[key.column]) for key in question.sort]
+    selected = ", ".join([*(_selected(name, types[name]) for name in question.columns), "items._row"])
+    source = Sql("extract.items AS items", ())
     conditions: list[Sql] = []
     if question.row_filter is not None:
         conditions.append(predicate(question.row_filter, types))
-    if question.after is not None:
-        conditions.append(_after(question.sort, question.after, types))
+    if question.row_filter is None and not question.sort:
+        conditions.append(_stretch(question))
+    elif question.after is not None:
+        source = _with_last_row(question.sort, question.after)
+        conditions.append(_after(question.sort))
     where = " AND ".join(f"({condition.text})" for condition in conditions)
-    order = "".join(f"{quote(key.column)} {'DESC' if key.descending else 'ASC'} NULLS LAST, " for key in question.sort)
+    order = "".join(f"items.{quote(key.column)} {'DESC' if key.descending else 'ASC'} NULLS LAST, " for key in question.sort)
     return Sql(
-        f"SELECT {', '.join([*selected, '_row'])} FROM extract.items"
+        f"SELECT {selected} FROM {source.text}"
         + (f" WHERE {where}" if where else "")
-        + f" ORDER BY {order}_row ASC LIMIT {question.limit + 1:d}",
-        tuple(parameter for condition in conditions for parameter in condition.parameters),
+        + f" ORDER BY {order}items._row ASC LIMIT {question.limit + 1:d}",
+        source.parameters + tuple(parameter for condition in conditions for parameter in condition.parameters),
     )
+
+
+def _stretch(question: Question) -> Sql:
+    """Rows in their own order, without a filter, are a stretch of the dense `_row`: the engine reads it and nothing else."""
+    first = 0 if question.after is None else question.after + 1
+    return Sql("_row >= ? AND _row < ?", (first, first + question.limit + 1))
 
 
 def _selected(name: str, column: ColumnType) -> str:
     """Instants are fetched as UTC without their zone, which the driver would want a further library for."""
-    return f"timezone('UTC', {quote(name)})" if column.kind is Kind.TIMESTAMP else quote(name)
+    return f"timezone('UTC', items.{quote(name)})" if column.kind is Kind.TIMESTAMP else f"items.{quote(name)}"
 
 
-def _after(sort: tuple[SortKey, ...], position: Position, types: Mapping[str, ColumnType]) -> Sql:
-    """Rows that stand after the position: some sort column is further on while all before it are equal, or all are and `_row` is."""
-    alternatives: list[Sql] = []
-    equal = Sql("TRUE", ())
-    for key, value in zip(sort, position.values, strict=True):
-        column, cast = quote(key.column), _cast(types[key.column])
-        if value is not None:  # nothing stands after null in a column
-            further = f"({column} {'<' if key.descending else '>'} {cast} OR {column} IS NULL)"
-            alternatives.append(Sql(f"({equal.text} AND {further})", (*equal.parameters, value)))
-        equal = Sql(f"{equal.text} AND {column} IS NOT DISTINCT FROM {cast}", (*equal.parameters, value))
-    alternatives.append(Sql(f"({equal.text} AND _row > ?)", (*equal.parameters, position.row)))
+def _with_last_row(sort: tuple[SortKey, ...], row: int) -> Sql:
+    """The rows beside the last one of the page before: a cursor carries only its `_row`, so no value ever stands in an address."""
+    values = "".join(f", {quote(key.column)} AS {_last(position)}" for position, key in enumerate(sort))
     return Sql(
-        " OR ".join(alternative.text for alternative in alternatives),
-        tuple(parameter for alternative in alternatives for parameter in alternative.parameters),
+        f"extract.items AS items, (SELECT _row AS _baybridge_last_row{values} FROM extract.items WHERE _row = ?) AS last",
+        (row,),
     )
 
 
-_SQL_TYPES: Final = {
-    Kind.TEXT: "VARCHAR",
-    Kind.INTEGER: "BIGINT",
-    Kind.DOUBLE: "DOUBLE",
-    Kind.BOOLEAN: "BOOLEAN",
-    Kind.DATE: "DATE",
-    Kind.TIMESTAMP: "TIMESTAMPTZ",
-    Kind.DATETIME: "TIMESTAMP",
-}
+def _after(sort: tuple[SortKey, ...]) -> Sql:
+    """Rows that stand after the last: some sort column is further on while all before it are equal, or all are and `_row` is.
+
+    Null stands last in both directions, so null is after every value and nothing is after null.
+    """
+    alternatives: list[str] = []
+    equal = ""
+    for position, key in enumerate(sort):
+        column, last = f"items.{quote(key.column)}", f"last.{_last(position)}"
+        further = f"({column} {'<' if key.descending else '>'} {last} OR ({column} IS NULL AND {last} IS NOT NULL))"
+        alternatives.append(f"({equal}{further})")
+        equal += f"{column} IS NOT DISTINCT FROM {last} AND "
+    alternatives.append(f"({equal}items._row > last._baybridge_last_row)")
+    return Sql(" OR ".join(alternatives), ())
 
 
-def _cast(column: ColumnType) -> str:
-    if column.kind is Kind.DECIMAL:
-        return f"?::DECIMAL({column.precision},{column.scale})"
-    return f"?::{_SQL_TYPES[column.kind]}"
+def _last(position: int) -> str:
+    """A name that no column has: schemas refuse this prefix."""
+    return f"_baybridge_last_{position}"
 
 
 def _typed(rows: list[tuple[Any, ...]], types: list[ColumnType]) -> list[tuple[Any, ...]]:
@@ -247,13 +240,6 @@ def _typed(rows: list[tuple[Any, ...]], types: list[ColumnType]) -> list[tuple[A
             value = row[position]
             row[position] = value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
     return [tuple(row) for row in typed]
-
-
-def _json_value(value: object) -> object:
-    """A sort value as a cursor carries it: JSON's own types as they are, everything else as the text that casts back to it."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def _stopped() -> Unavailable:

@@ -56,6 +56,7 @@ class Source:
     path: Path
     names: tuple[str, ...]
     rows: int
+    quoted_behind_bom: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Ragged:
 def read_source(path: Path) -> Source:
     """Read the file through and take its header. Raise Invalid (`file_unreadable`), saying where, when it is no CSV with a header."""
     records = read_records(path)
-    return Source(path, _header(records.header), records.count - 1)
+    return Source(path, _header(records.header), records.count - 1, records.bom and '"' in records.header)
 
 
 def _header(record: str) -> tuple[str, ...]:
@@ -83,6 +84,8 @@ def _header(record: str) -> tuple[str, ...]:
     for number, name in enumerate(names, start=1):
         if not name.strip():
             raise unreadable(f"The header's column {number} has no name", "Give every column a name.", line=1)
+        if "\n" in name or "\r" in name:
+            raise unreadable(f"The name of the header's column {number} has a line break", "Keep the header on one line.", line=1)
         if name.casefold() in seen:
             where = f"The header's columns {seen[name.casefold()]} and {number} have the same name (upper and lower case count as the same)"
             raise unreadable(where, "Give every column a name of its own.", line=1)
@@ -109,15 +112,19 @@ def engine(database: str, *, scratch: Path, memory_limit: str) -> Iterator[duckd
 def cells_sql(source: Source) -> str:
     """Give the table function that reads the file: columns c0, c1, ...; bind its path as `$path`.
 
+    Behind a byte order mark, DuckDB 2.0.0 takes a quoted header and all rows after it for one line when it is told of a header or to skip
+    a line; read as a row it is right, and OFFSET keeps the file's order.
     `nullstr` is a line feed, which an unquoted cell cannot hold, so no cell is null here. With '' DuckDB would let a row have more cells
     than the header as long as they are empty. `""` and an empty cell both arrive as ''.
     """
+    header = "false" if source.quoted_behind_bom else "true"
     columns = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(len(source.names)))
-    return (
-        f"read_csv($path, auto_detect = false, header = true, columns = {{{columns}}}, delim = ',', quote = '\"', escape = '\"',"
+    read = (
+        f"read_csv($path, auto_detect = false, header = {header}, columns = {{{columns}}}, delim = ',', quote = '\"', escape = '\"',"
         f" nullstr = E'\\n', allow_quoted_nulls = false, strict_mode = true, null_padding = false,"
         f" store_rejects = true, rejects_limit = {_MAX_FAULTS}, max_line_size = {MAX_RECORD + 4096})"
     )
+    return f"(SELECT * FROM {read} OFFSET 1)" if source.quoted_behind_bom else read
 
 
 def fill(connection: duckdb.DuckDBPyConnection, source: Source, statement: str, values: dict[str, object]) -> Ragged:

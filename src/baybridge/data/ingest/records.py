@@ -40,10 +40,11 @@ _STRAY_QUOTE: Final = ("A quote stands where RFC 4180 has none", "Put quotes aro
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The records of one file: their count, the first one's text, and how many begin before each offset asked for."""
+    """The records of one file: their count, the first one's text, whether a byte order mark stands before it, and how many begin before each offset asked for."""
 
     count: int
     header: str
+    bom: bool
     before: tuple[int, ...]
 
 
@@ -55,7 +56,7 @@ def read_records(path: Path, *, offsets: Sequence[int] = ()) -> Records:
     """
     scan = _Scan(strict=False)
     before = _run(scan, path, offsets)
-    return Records(scan.records, scan.header.decode("utf-8"), tuple(before))
+    return Records(scan.records, scan.header.decode("utf-8"), scan.bom, tuple(before))
 
 
 def refuse_stray_quote(path: Path) -> None:
@@ -112,6 +113,7 @@ class _Scan:
     lines: int = 0
     header: bytes = b""
     most_commas: int = 0
+    bom: bool = False
     crlf: bool | None = None
     opened: list[bytes] = field(default_factory=list)
     opened_bytes: int = 0
@@ -121,6 +123,7 @@ class _Scan:
         """Take the next whole lines, which begin at this byte of the file."""
         self._check_bytes(buffer, position)
         if position == 0:
+            self.bom = buffer.startswith(_BOM)
             buffer = buffer.removeprefix(_BOM)
         if self.opened or not self.records or not self._count_simple(buffer):
             for line in io.BytesIO(buffer):

@@ -10,13 +10,14 @@ from starlette.responses import Response
 
 from baybridge.catalog.dataset import parse_access
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
-from baybridge.errors import Conflict, NotFound
+from baybridge.errors import Conflict, Invalid, NotFound, Place
 from baybridge.exchange import Exchange
 from baybridge.http.faces import bearer, body, call, json_response, parameters, serving, signed_in, upload
 from baybridge.http.problems import problem_response
 from baybridge.http.sending import in_thread
 from baybridge.http.shapes import collection_shape, publish_report, version_shape
 from baybridge.names import DatasetName
+from baybridge.operate.look import Described
 from baybridge.publish import Declaration, Publication, Upload
 from baybridge.wire import CollectionsShape, DeclareRequest, VersionsShape
 
@@ -78,8 +79,13 @@ async def declare(request: Request) -> Response:
         access=None if asked.access is None else parse_access(asked.access),
         schema=None if asked.schema is None else parse_table_schema(asked.schema),
     )
-    declared = await call(request, lambda exchange: exchange.publish.declare(signed_in(exchange, token), name, declaration))
-    return json_response(collection_shape(declared, None))
+
+    def act(exchange: Exchange) -> Described:
+        exchange.publish.declare(signed_in(exchange, token), name, declaration)
+        return exchange.catalog.describe(name)
+
+    described = await call(request, act)
+    return json_response(collection_shape(described.dataset, described.latest))
 
 
 async def publish(request: Request) -> Response:
@@ -91,8 +97,8 @@ async def publish(request: Request) -> Response:
         chunks=upload(request, loop),
         null_words=("", *(word for word in given.get("null", "").split(",") if word)),
         key=tuple(name for name in given.get("key", "").split(",") if name),
-        accept_schema=given.get("accept_schema") == "true",
-        dry_run=given.get("dry_run") == "true",
+        accept_schema=_yes(given, "accept_schema"),
+        dry_run=_yes(given, "dry_run"),
     )
 
     def act(exchange: Exchange) -> Publication:
@@ -106,6 +112,15 @@ async def publish(request: Request) -> Response:
     return json_response(report, status=200 if sent.dry_run else 201)
 
 
+def _yes(given: dict[str, str], parameter: str) -> bool:
+    text = given.get(parameter, "false")
+    if text in {"true", "false"}:
+        return text == "true"
+    raise Invalid("invalid_request", f"{parameter} is true or false.", places=(Place(parameter, "true or false"),))
+
+
 def rows_rejected(publication: Publication) -> Conflict:
     """The error of a publication that its rejects blocked; it names columns and rules, never values."""
-    return Conflict("rows_rejected", f"{publication.rows_rejected} of {publication.rows_read} rows do not fit the schema; nothing was published.")
+    return Conflict(
+        "rows_rejected", f"{publication.rows_rejected} of {publication.rows_read} rows do not fit the schema; nothing was published."
+    )

@@ -47,7 +47,7 @@ async def items(request: HttpRequest) -> Response:
         return exchange.disclose.read(read, caller(exchange, token), stop)
 
     answer = await answering(request, here.threads, ask, seconds=exchange.settings.question_seconds)
-    return AnswerResponse(answer, path_is_version="version" in request.path_params, threads=here.threads)
+    return AnswerResponse(answer, path_is_version="version" in request.path_params, watchers=here.watchers)
 
 
 def parse(request: HttpRequest, cursors: Cursors) -> Request:
@@ -88,7 +88,7 @@ def parse(request: HttpRequest, cursors: Cursors) -> Request:
         version=path_version if cursor is None else cursor.version,
         sort=tuple(SortKey(each.name, each.sign == "-") for each in sort),
         limit=limit,
-        after=None if cursor is None else cursor.position,
+        after=None if cursor is None else cursor.row,
         cursor_extract=None if cursor is None else cursor.extract,
         known=frozenset(_etags(request.headers.get("if-none-match", ""))),
         representation=address.text(),
@@ -118,9 +118,8 @@ class _Encoder:
     def __call__(self, encodable: Encodable) -> bytes:
         names = tuple(encodable.types)
         links = [LinkShape(rel="self", href=self.address.text())]
-        position = encodable.page.next
-        if position is not None:
-            cursor = Cursor(encodable.version, encodable.extract, self.question, list(position.values), position.row)
+        if encodable.page.next is not None:
+            cursor = Cursor(encodable.version, encodable.extract, self.question, encodable.page.next)
             links.append(LinkShape(rel="next", href=self.address.text(self.cursors.seal(cursor))))
         rows = [dict(zip(names, row, strict=True)) for row in encodable.page.rows]
         return msgspec.json.encode(ItemsShape(version=encodable.version, items=rows, links=links))

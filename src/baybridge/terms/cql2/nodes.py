@@ -6,6 +6,7 @@ literals of one node are of one kind. So equal filters are equal trees, and `pri
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -17,6 +18,8 @@ MAX_IN_ITEMS: Final = 10_000
 # A number's digits and power of ten are bounded so that its text stays within 80 characters and exact arithmetic on it stays cheap.
 MAX_DIGITS: Final = 72
 MAX_EXPONENT: Final = 999
+_UNWRITABLE: Final = re.compile(r"[\0\ud800-\udfff]")
+_CONTROL: Final = re.compile(r"[\0-\x1f\x7f-\x9f]")
 
 Value: TypeAlias = str | Decimal | bool | date | datetime
 Operator: TypeAlias = Literal["=", "<>", "<", "<=", ">", ">="]
@@ -77,12 +80,12 @@ def _normal(value: Value) -> Value:
 
 def is_writable(text: str) -> bool:
     """Tell whether the text can stand in a filter: no NUL, and encodable as UTF-8."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return _UNWRITABLE.search(text) is None
 
 
 def has_control(text: str) -> bool:
     """Tell whether the text holds a control character (C0, DEL or C1), which no name may."""
-    return any(character < " " or "\x7f" <= character <= "\x9f" for character in text)
+    return _CONTROL.search(text) is not None
 
 
 def _one_kind(values: tuple[Value, ...]) -> LiteralKind:

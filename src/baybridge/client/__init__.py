@@ -1,0 +1,429 @@
+"""The SDK: every address of a Baybridge server as a method with typed shapes. It knows `wire` and the proofs, never the server."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Self, TypedDict, TypeVar, Unpack
+from urllib.parse import quote
+
+import httpx2
+import msgspec
+
+from baybridge.audit.checkpoint import Verifier
+from baybridge.client.answers import RowsRejected, error_of, not_understood, read, require_success
+from baybridge.client.logs import LogVerdict, judge
+from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Unavailable
+from baybridge.names import parse_purpose
+from baybridge.wire import (
+    AgreementShape,
+    AgreementsShape,
+    CollectionShape,
+    CollectionsShape,
+    DeclareRequest,
+    EntriesShape,
+    ItemsShape,
+    OfferRequest,
+    OrganizationShape,
+    OrganizationsShape,
+    PrincipalRequest,
+    PrincipalShape,
+    PrincipalsShape,
+    PublishReport,
+    ReasonRequest,
+    SignRequest,
+    TermsShape,
+    TokenRequest,
+    TokenShape,
+    VerifierShape,
+    VersionShape,
+    VersionsShape,
+)
+
+__all__ = ["Client", "LogVerdict", "Question", "RowsRejected"]
+
+_API: Final = "/api/v1"
+_CHUNK: Final = 1 << 20
+_LOOPBACK: Final = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+
+T = TypeVar("T")
+
+
+class Question(TypedDict, total=False):
+    """What `items`, `pages` and `rows` take by name; the server's own rules hold for each.
+
+    `filter` is CQL2 text. `sortby` names columns with a leading - for descending (a + keeps a name that begins with a sign).
+    `version` pins one, `agreement` names one where several fit, `purpose` goes before the client's own.
+    """
+
+    filter: str | None
+    properties: Sequence[str]
+    sortby: Sequence[str]
+    limit: int | None
+    version: int | None
+    agreement: str | None
+    purpose: str | None
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A Question with nothing left out; building it refuses names that a Question has not, with TypeError."""
+
+    filter: str | None = None
+    properties: Sequence[str] = ()
+    sortby: Sequence[str] = ()
+    limit: int | None = None
+    version: int | None = None
+    agreement: str | None = None
+    purpose: str | None = None
+    cursor: str | None = None
+
+    def path(self, dataset: str) -> str:
+        pinned = "" if self.version is None else f"/versions/{self.version:d}"
+        return f"{_dataset(dataset)}{pinned}/items"
+
+    def parameters(self) -> dict[str, str]:
+        given = {
+            "filter": self.filter,
+            "properties": ",".join(_quoted(name) for name in self.properties) or None,
+            "sortby": ",".join(_quoted_key(key) for key in self.sortby) or None,
+            "limit": None if self.limit is None else str(self.limit),
+            "cursor": self.cursor,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def headers(self) -> dict[str, str]:
+        headers = {} if self.purpose is None else {"baybridge-purpose": parse_purpose(self.purpose)}
+        return headers if self.agreement is None else headers | {"baybridge-agreement": _header(self.agreement, "agreement")}
+
+
+class Client:
+    """One server, as one caller. Use it in a `with` block, or call `close`.
+
+    Every method raises the BaybridgeError of the server's code: Invalid, Refused, NotFound, Conflict, Unavailable or Corrupt, with the
+    server's advice; `unreachable` where no server answers. Reads are asked again while an extract is being made, for `patience` seconds.
+    """
+
+    def __init__(
+        self, url: str, token: str | None = None, *, purpose: str | None = None, timeout: float = 30.0, patience: float = 30.0
+    ) -> None:
+        """`purpose` is sent with every read; `timeout` is in seconds, for each request. Raise Invalid for a malformed argument."""
+        headers = {"accept": "application/json, application/problem+json"}
+        if token is not None:
+            headers["authorization"] = "Bearer " + _header(token, "token")
+        if purpose is not None:
+            headers["baybridge-purpose"] = parse_purpose(purpose)
+        self._url = _address(url)
+        self._timeout = timeout
+        self._patience = patience
+        # A proxy of the environment is for other hosts than this one.
+        self._http = httpx2.Client(base_url=self._url, headers=headers, timeout=timeout, mounts=dict.fromkeys(_LOOPBACK))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
+
+    def whoami(self) -> PrincipalShape:
+        """The principal of the token."""
+        return self._get(f"{_API}/whoami", PrincipalShape)
+
+    def organizations(self) -> OrganizationsShape:
+        """All agencies."""
+        return self._get(f"{_API}/organizations", OrganizationsShape)
+
+    def principals(self, organization: str) -> PrincipalsShape:
+        """An agency's principals, to its admins."""
+        return self._get(f"{_organization(organization)}/principals", PrincipalsShape)
+
+    def add_principal(self, organization: str, name: str, *, roles: Sequence[str], kind: str = "person") -> PrincipalShape:
+        """Add a person or a service account."""
+        asked = PrincipalRequest(name=name, kind=kind, roles=list(roles))
+        return read(self._send("POST", f"{_organization(organization)}/principals", asked), PrincipalShape)
+
+    def issue_token(self, principal: str, *, expires: str | None = None, purpose: str | None = None) -> TokenShape:
+        """Issue a token for a principal's id; its text is in this answer and in no other."""
+        return read(self._send("POST", f"{_API}/tokens", TokenRequest(principal=principal, expires=expires, purpose=purpose)), TokenShape)
+
+    def revoke_token(self, token_id: str) -> None:
+        """Revoke a token by its id."""
+        require_success(self._send("DELETE", f"{_API}/tokens/{_part(token_id)}"))
+
+    def collections(self) -> CollectionsShape:
+        """All datasets."""
+        return self._get(f"{_API}/collections", CollectionsShape)
+
+    def collection(self, dataset: str) -> CollectionShape:
+        """One dataset."""
+        return self._get(_dataset(dataset), CollectionShape)
+
+    def schema(self, dataset: str, version: int | None = None) -> dict[str, Any]:
+        """A dataset's schema, or that of one of its versions, as Frictionless Table Schema."""
+        pinned = "" if version is None else f"/versions/{version:d}"
+        return self._get(f"{_dataset(dataset)}{pinned}/schema", dict[str, Any])
+
+    def versions(self, dataset: str) -> VersionsShape:
+        """A dataset's versions, newest first."""
+        return self._get(f"{_dataset(dataset)}/versions", VersionsShape)
+
+    def version(self, dataset: str, number: int) -> VersionShape:
+        """One version."""
+        return self._get(f"{_dataset(dataset)}/versions/{number:d}", VersionShape)
+
+    def declare(self, dataset: str, declaration: DeclareRequest) -> CollectionShape:
+        """Make a dataset known, or change what is said of it."""
+        return read(self._send("PUT", _dataset(dataset), declaration), CollectionShape)
+
+    def publish(
+        self,
+        dataset: str,
+        source: Path | BinaryIO | Iterable[bytes],
+        *,
+        null: Sequence[str] = (),
+        key: Sequence[str] = (),
+        accept_schema: bool = False,
+        dry_run: bool = False,
+    ) -> PublishReport:
+        """Send a CSV as the dataset's next version, as it is read. Raise RowsRejected, with the report, where cells do not fit.
+
+        `null` are the words that mean null beside the empty one, `key` the columns of the key; both only count while the dataset has
+        no schema. A dry run answers with its report, whatever it finds, and writes nothing.
+        """
+        if any("," in each for each in (*null, *key)):
+            raise Invalid("invalid_request", "null and key take words without a comma; declare a schema that has them instead.")
+        parameters = {
+            "null": ",".join(null),
+            "key": ",".join(key),
+            "accept_schema": "true" if accept_schema else "",
+            "dry_run": "true" if dry_run else "",
+        }
+        request = self._http.build_request(
+            "POST",
+            f"{_dataset(dataset)}/versions",
+            params={name: value for name, value in parameters.items() if value},
+            content=_chunks(source),
+            headers={"content-type": "text/csv"},
+            timeout=httpx2.Timeout(self._timeout, read=None, write=None),  # a publication takes as long as its file
+        )
+        return read(self._answer(request), PublishReport)
+
+    def items(self, dataset: str, **question: Unpack[Question]) -> ItemsShape:
+        """One page of rows."""
+        asked = _Asked(**question)
+        return self._get(asked.path(dataset), ItemsShape, asked.parameters(), asked.headers())
+
+    def pages(self, dataset: str, **question: Unpack[Question]) -> Iterator[ItemsShape]:
+        """All pages from the one asked for to the last, of one version; `limit` is the size of each."""
+        asked = _Asked(**question)
+        page = self._get(asked.path(dataset), ItemsShape, asked.parameters(), asked.headers())
+        yield page
+        while (following := _next(page)) is not None:
+            page = self._get(following, ItemsShape, None, asked.headers())
+            yield page
+
+    def rows(self, dataset: str, **question: Unpack[Question]) -> Iterator[dict[str, Any]]:
+        """All rows of the pages, one by one."""
+        for page in self.pages(dataset, **question):
+            yield from page.items
+
+    def agreements(self) -> AgreementsShape:
+        """The agreements that the caller's organization is a party to."""
+        return self._get(f"{_API}/agreements", AgreementsShape)
+
+    def agreement(self, agreement_id: str) -> AgreementShape:
+        """One agreement."""
+        return self._get(_agreement(agreement_id), AgreementShape)
+
+    def request_agreement(self, terms: TermsShape) -> AgreementShape:
+        """Ask a provider for an agreement with these terms."""
+        return read(self._send("POST", f"{_API}/agreements", terms), AgreementShape)
+
+    def offer(self, agreement_id: str, terms: TermsShape | None = None) -> AgreementShape:
+        """Offer exact terms, or those that were asked for."""
+        return self._act(agreement_id, "offer", OfferRequest(terms=terms))
+
+    def sign(self, agreement_id: str, terms_sha256: str) -> AgreementShape:
+        """Sign for the caller's side, over the digest of the terms that the caller has read."""
+        return self._act(agreement_id, "sign", SignRequest(terms_sha256=terms_sha256))
+
+    def suspend(self, agreement_id: str, reason: str) -> AgreementShape:
+        """Stop all reading until it is resumed."""
+        return self._act(agreement_id, "suspend", ReasonRequest(reason=reason))
+
+    def resume(self, agreement_id: str, reason: str) -> AgreementShape:
+        """Lift a suspension."""
+        return self._act(agreement_id, "resume", ReasonRequest(reason=reason))
+
+    def revoke(self, agreement_id: str, reason: str) -> AgreementShape:
+        """End an agreement for good."""
+        return self._act(agreement_id, "revoke", ReasonRequest(reason=reason))
+
+    def terminate(self, agreement_id: str, reason: str) -> AgreementShape:
+        """End a negotiation that is not signed by both sides."""
+        return self._act(agreement_id, "terminate", ReasonRequest(reason=reason))
+
+    def checkpoint(self, organization: str) -> str:
+        """The log as it stands now, as a C2SP signed note."""
+        response = self._send("GET", f"{_audit(organization)}/checkpoint")
+        require_success(response)
+        return response.text
+
+    def verifier(self, organization: str) -> str:
+        """The log's public key as a C2SP verifier key."""
+        return self._get(f"{_audit(organization)}/verifier", VerifierShape).verifier
+
+    def entries(self, organization: str, *, start: int = 0, limit: int = 1000) -> EntriesShape:
+        """A run of a log's entries, to its organization's auditors."""
+        return self._get(f"{_audit(organization)}/entries", EntriesShape, {"start": str(start), "limit": str(limit)})
+
+    def verify_log(self, organization: str, checkpoints: Sequence[str] = ()) -> LogVerdict:
+        """Fetch every entry of a log as its auditor, and replay them here against the server's checkpoint and those given.
+
+        Only a checkpoint that was kept elsewhere shows a log that was cut or rewritten as a whole, for the server signs what it has.
+        """
+        present = self.checkpoint(organization)
+        verifier = Verifier.parse(self.verifier(organization))
+        return judge(organization, self._all_entries(organization), verifier=verifier, notes=(present, *checkpoints))
+
+    def _all_entries(self, organization: str) -> Iterator[tuple[int, bytes]]:
+        """The entries that the log had at the first answer; it grows while it is read."""
+        start, size = 0, 1
+        while start < size:
+            run = self.entries(organization, start=start)
+            size = run.size if start == 0 else size
+            if not run.entries:
+                return
+            for each in run.entries:
+                try:
+                    yield each.index, base64.b64decode(each.data, validate=True)
+                except ValueError as wrong:
+                    raise not_understood(f"{_audit(organization)}/entries") from wrong
+            start = run.entries[-1].index + 1
+
+    def _act(self, agreement_id: str, act: str, body: object) -> AgreementShape:
+        return read(self._send("POST", f"{_agreement(agreement_id)}/{act}", body), AgreementShape)
+
+    def _get(
+        self, path: str, shape: type[T], parameters: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> T:
+        """Read, and read again while the server says that the extract is being made; nothing else is ever sent twice."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            response = self._answer(self._http.build_request("GET", path, params=parameters, headers=headers))
+            if response.status_code != httpx2.codes.SERVICE_UNAVAILABLE:
+                return read(response, shape)
+            error = error_of(response)
+            pause = error.retry_after
+            if error.code != "extract_building" or pause is None or time.monotonic() + pause > deadline:
+                raise error
+            time.sleep(pause)
+
+    def _send(self, method: str, path: str, body: object = None) -> httpx2.Response:
+        content = None if body is None else msgspec.json.encode(body)
+        headers = None if body is None else {"content-type": "application/json"}
+        return self._answer(self._http.build_request(method, path, content=content, headers=headers))
+
+    def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            return self._http.send(request)
+        except httpx2.TimeoutException as wrong:
+            raise self._unreachable(f"did not answer within {self._timeout:g} seconds") from wrong
+        except httpx2.HTTPError as wrong:
+            raise self._unreachable("cannot be reached, or broke the connection off") from wrong
+
+    def _unreachable(self, what: str) -> BaybridgeError:
+        return Unavailable(
+            "unreachable",
+            f"The server at {self._url} {what}.",
+            advice=Advice(
+                rule="Commands without --home speak HTTP with a running server.",
+                who_can_change="you, or the operator of the server",
+                next_step="Check the address (--url or BAYBRIDGE_URL), and that the server runs.",
+                next_command=f"curl {self._url}/livez",
+            ),
+        )
+
+
+def _address(url: str) -> str:
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        parsed = httpx2.URL("")
+    if parsed.scheme in {"http", "https"} and parsed.host and not parsed.userinfo and not parsed.query and not parsed.fragment:
+        return url.rstrip("/")
+    raise Invalid(
+        "invalid_request",
+        "The server's address is not an http or https URL.",
+        places=(Place("url", "https://HOST, without a user, a query or a fragment"),),
+    )
+
+
+def _header(text: str, parameter: str) -> str:
+    """What may stand in a header: visible ASCII. The text is never repeated, because it may be a token."""
+    if text and text.isascii() and text.isprintable() and " " not in text:
+        return text
+    raise Invalid("invalid_request", f"The {parameter} is empty or holds characters that none has.", places=(Place(parameter, "visible ASCII"),))
+
+
+def _part(text: str) -> str:
+    """One part of a path: an empty one, or dots, would make another path."""
+    if text.strip("."):
+        return quote(text, safe="")
+    raise Invalid("invalid_request", "A name is empty.", places=(Place("name", "a name or an id"),))
+
+
+def _dataset(dataset: str) -> str:
+    return f"{_API}/collections/{_part(dataset)}"
+
+
+def _organization(organization: str) -> str:
+    return f"{_API}/organizations/{_part(organization)}"
+
+
+def _agreement(agreement_id: str) -> str:
+    return f"{_API}/agreements/{_part(agreement_id)}"
+
+
+def _audit(organization: str) -> str:
+    return f"{_API}/audit/{_part(organization)}"
+
+
+def _quoted(name: str) -> str:
+    """A name as the server's lists take it: in double quotes where it would read as something else."""
+    plain = name.strip() == name and name[:1] not in {"+", "-"} and not {",", '"'} & set(name)
+    return name if plain and name else '"' + name.replace('"', '""') + '"'
+
+
+def _quoted_key(key: str) -> str:
+    sign = key[:1] if key[:1] in {"+", "-"} else ""
+    return sign + _quoted(key.removeprefix(sign))
+
+
+def _next(page: ItemsShape) -> str | None:
+    """The path of the next page. A link to another host is not followed: the token would go there too."""
+    for link in page.links:
+        if link.rel == "next":
+            if link.href.startswith("/") and not link.href.startswith("//"):
+                return link.href
+            raise not_understood("items")
+    return None
+
+
+def _chunks(source: Path | BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            yield from _chunks(file)
+    elif hasattr(source, "read"):
+        while chunk := source.read(_CHUNK):
+            yield chunk
+    else:
+        yield from source

@@ -1,0 +1,206 @@
+"""What tests share: homes, the people of two agencies, agreements between them, and real server processes on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+from hypothesis import HealthCheck, settings
+
+from baybridge.agreements.agreement import Agreement
+from baybridge.catalog.dataset import Access
+from baybridge.catalog.schema import parse_table_schema
+from baybridge.exchange import Exchange
+from baybridge.names import DatasetName
+from baybridge.principals.principal import LOCAL_OPERATOR, Principal
+from baybridge.publish import Declaration, Publication, Upload
+from baybridge.wire import TermsShape
+
+SLOW_MACHINE = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
+settings.register_profile("default", deadline=None, print_blob=True, suppress_health_check=SLOW_MACHINE)
+settings.register_profile("prove", parent=settings.get_profile("default"), max_examples=5_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+PROVIDER = "bts"
+CONSUMER = "dot"
+ROLES = ("steward", "signatory", "analyst", "auditor", "admin")
+
+FLIGHTS = b"""flight,carrier,tailnum,origin,dest,delay,distance,departed
+1,UA,N14228,EWR,IAH,2,1400.5,2013-01-01T10:00:00Z
+2,UA,N24211,JFK,IAH,4,1416.0,2013-01-01T10:05:00Z
+3,AA,N619AA,JFK,MIA,NA,1089.0,2013-01-01T10:10:00Z
+4,B6,N804JB,JFK,BQN,-1,1576.0,2013-01-01T10:15:00Z
+5,DL,N668DN,LGA,ATL,-6,762.0,2013-01-01T11:00:00Z
+6,UA,N24211,JFK,ORD,120,719.0,2013-01-02T10:00:00Z
+7,AA,NA,JFK,MIA,33,1089.0,2013-01-02T11:00:00Z
+"""
+
+
+@dataclass
+class World:
+    """An exchange with two agencies and a person for each role in both, with tokens."""
+
+    root: Path
+    exchange: Exchange
+    people: dict[tuple[str, str], Principal] = field(default_factory=dict)
+    secrets: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def add_organization(self, name: str) -> None:
+        self.exchange.administer.add_organization(LOCAL_OPERATOR, name, name.upper())
+        for role in ROLES:
+            person = self.exchange.administer.add_principal(LOCAL_OPERATOR, name, f"{role} of {name}", "person", [role])
+            self.people[name, role] = person
+            self.secrets[name, role] = self.token(person)
+
+    def token(self, principal: Principal, *, purpose: str | None = None, expires: datetime | None = None) -> str:
+        issued = self.exchange.administer.issue_token(LOCAL_OPERATOR, principal.id, expires=expires, purpose=purpose)
+        return issued.secret
+
+    def person(self, organization: str, role: str) -> Principal:
+        return self.people[organization, role]
+
+    def publish(
+        self,
+        dataset: str,
+        data: bytes,
+        *,
+        key: tuple[str, ...] = (),
+        access: str = "agreement",
+        schema: Mapping[str, object] | None = None,
+        null_words: tuple[str, ...] = ("", "NA"),
+    ) -> Publication:
+        name = DatasetName.parse(dataset)
+        steward = self.person(name.organization, "steward")
+        given = None if schema is None else parse_table_schema(schema)
+        self.exchange.publish.declare(steward, name, Declaration(title=name.name, access=Access(access), schema=given))
+        upload = Upload(chunks=[data], null_words=null_words, key=key, accept_schema=True, dry_run=False)
+        return self.exchange.publish.publish(steward, name, upload)
+
+    def terms(self, **changes: object) -> TermsShape:
+        """Terms on bts.flights for dot, in force now, with what is changed."""
+        now = datetime.now(UTC)
+        plain: dict[str, object] = {
+            "dataset": "bts.flights",
+            "columns": ["flight", "carrier", "tailnum", "origin", "delay"],
+            "purposes": ["noise-study"],
+            "provider_authority": "49 U.S.C. 6302",
+            "consumer_authority": "Charter, section 191",
+            "start": (now - timedelta(days=1)).isoformat(),
+            "end": (now + timedelta(days=365)).isoformat(),
+            "row_filter": "origin = 'JFK'",
+            "masks": {"tailnum": "pseudonym"},
+        }
+        return TermsShape(**{**plain, **changes})
+
+    def sign(self, terms: TermsShape, *, consumer: str = CONSUMER) -> Agreement:
+        """Take terms all the way: asked for, offered, signed by both sides."""
+        provider = terms.dataset.partition(".")[0]
+        agree = self.exchange.agree
+        asked = agree.request(self.person(consumer, "analyst"), terms)
+        agree.offer(self.person(provider, "steward"), asked.id, None)
+        agree.sign(self.person(provider, "signatory"), asked.id, asked.terms_sha256)
+        return agree.sign(self.person(consumer, "signatory"), asked.id, asked.terms_sha256)
+
+
+def make_world(root: Path, *organizations: str) -> World:
+    world = World(root, Exchange.make(root, origin="exchange.example"))
+    for organization in organizations or (PROVIDER, CONSUMER):
+        world.add_organization(organization)
+    return world
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Two agencies, bts and dot, and nothing published."""
+    made = make_world(tmp_path / "home")
+    yield made
+    made.exchange.close()
+
+
+@pytest.fixture
+def flights(world: World) -> World:
+    """The same with seven flights in bts.flights, under the key flight."""
+    world.publish("bts.flights", FLIGHTS, key=("flight",))
+    return world
+
+
+@dataclass(frozen=True)
+class Server:
+    """A served home: a real process, real sockets."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    def client(self, token: str | None = None, *, purpose: str | None = None, **headers: str) -> httpx2.Client:
+        sent = dict(headers)
+        if token is not None:
+            sent["authorization"] = f"Bearer {token}"
+        if purpose is not None:
+            sent["baybridge-purpose"] = purpose
+        return httpx2.Client(base_url=self.url, headers=sent, timeout=30, trust_env=False)
+
+
+def start_server(root: Path, *, command: tuple[str, ...] = (), environment: Mapping[str, str] | None = None) -> Server:
+    """Serve a home on a free port, as `baybridge serve` does; `command` goes in front (strace), and nothing is inherited but PATH."""
+    process = subprocess.Popen(
+        [*command, sys.executable, "-m", "baybridge.cli.main", "serve", "--home", str(root), "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={"PATH": os.environ["PATH"], **(environment or {})},
+    )
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if "http://" in line:
+            return Server(line[line.index("http://") :].strip(), process)
+    process.wait(timeout=10)
+    raise AssertionError("The server did not start: " + "".join(said))
+
+
+def stop_server(server: Server) -> None:
+    if server.process.poll() is None:
+        server.process.send_signal(signal.SIGTERM)
+        try:
+            server.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+            server.process.wait(timeout=10)
+    if server.process.stdout is not None:
+        server.process.stdout.close()
+
+
+@contextlib.contextmanager
+def serving(root: Path, *, command: tuple[str, ...] = (), environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A server process for the block."""
+    server = start_server(root, command=command, environment=environment)
+    try:
+        yield server
+    finally:
+        stop_server(server)
+
+
+@pytest.fixture
+def served(flights: World) -> Iterator[Server]:
+    """The flights, served by a process of its own; the test's own exchange on the same home stays open beside it."""
+    with serving(flights.root) as server:
+        yield server
+
+
+def wait_until(holds: Callable[[], bool], *, seconds: float = 10) -> None:
+    """Wait for something that is bound to happen; fail when it has not in time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
