@@ -136,10 +136,11 @@ def flights(world: World) -> World:
 
 @dataclass(frozen=True)
 class Server:
-    """A served home: a real process, real sockets."""
+    """A served home: a real process, real sockets. Its clients are closed with it."""
 
     url: str
     process: subprocess.Popen[str]
+    clients: list[httpx2.Client] = field(default_factory=list)
 
     def client(self, token: str | None = None, *, purpose: str | None = None, **headers: str) -> httpx2.Client:
         sent = dict(headers)
@@ -147,7 +148,9 @@ class Server:
             sent["authorization"] = f"Bearer {token}"
         if purpose is not None:
             sent["baybridge-purpose"] = purpose
-        return httpx2.Client(base_url=self.url, headers=sent, timeout=30, trust_env=False)
+        client = httpx2.Client(base_url=self.url, headers=sent, timeout=30, trust_env=False)
+        self.clients.append(client)
+        return client
 
 
 def start_server(root: Path, *, command: tuple[str, ...] = (), environment: Mapping[str, str] | None = None) -> Server:
@@ -170,6 +173,8 @@ def start_server(root: Path, *, command: tuple[str, ...] = (), environment: Mapp
 
 
 def stop_server(server: Server) -> None:
+    for client in server.clients:
+        client.close()
     if server.process.poll() is None:
         server.process.send_signal(signal.SIGTERM)
         try:

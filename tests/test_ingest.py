@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baybridge.catalog.schema import Column, Schema
+from baybridge.data.ingest.csv_source import cells_sql, engine, fill, read_source
 from baybridge.data.ingest.profile import profile, propose
 from baybridge.data.ingest.stage import stage
 from baybridge.errors import Corrupt, Invalid
@@ -27,7 +28,7 @@ from baybridge.terms.columns import ColumnType, Kind
 TEXT = ColumnType(Kind.TEXT)
 TYPES = [ColumnType(kind) for kind in Kind if kind is not Kind.DECIMAL]
 TYPES += [ColumnType(Kind.DECIMAL, 18, 2), ColumnType(Kind.DECIMAL, 5, 5), ColumnType(Kind.DECIMAL, 38, 0)]
-FAST = settings(deadline=None, max_examples=60)
+FAST = settings(deadline=None, max_examples=40)
 
 # The oracle: what a cell is, by Python alone.
 
@@ -45,7 +46,7 @@ def read_number(column_type, cell):
     value = Decimal(cell)
     if column_type.kind is Kind.INTEGER:
         return int(value) if "." not in cell and -(2**63) <= value < 2**63 else None
-    fits = -value.as_tuple().exponent <= column_type.scale and abs(value) < Decimal(10) ** (column_type.precision - column_type.scale)
+    fits = -value.as_tuple().exponent <= column_type.scale and value.copy_abs() < Decimal(10) ** (column_type.precision - column_type.scale)
     return value if fits else None
 
 
@@ -278,7 +279,7 @@ def test_rows_that_share_a_key_are_all_rejected_and_the_rest_is_in_key_order(row
 # Files that are no tables, or only nearly.
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(
     st.integers(1, 3),
     st.sampled_from([b"\n", b"\r\n"]),
@@ -332,7 +333,7 @@ UNREADABLE = {
     "a row that is far too wide": (b"a,b\n1,2\n" + b"," * 100 + b"\n", "line 3"),
     "nothing but rows that are too wide": (b"a,b\n" + b"1,2,3\n" * 20_000, "20,000"),
     "a line longer than any record may be": (b"a,b\n1," + b"x" * (18 << 20), "16 MB"),
-    "a record longer than any may be": (b'a,b\n1,"' + b"x\n" * (9 << 20), "line 2"),
+    "a record longer than any may be": (b'a,b\n1,"' + (b"x" * 2_000 + b"\n") * 9_000, "line 2"),
     "more columns than a schema may have": (b",".join(b"c%d" % i for i in range(2_001)) + b"\n", "2,000"),
 }
 
@@ -439,6 +440,7 @@ def test_a_path_that_looks_like_a_pattern_is_one_file(tmp_path):
     assert loaded(stage(path, texts("a"), scratch=folder)) == [("right",)]
 
 
+@pytest.mark.slow
 def test_a_file_of_two_thousand_columns_is_profiled_and_staged(tmp_path):
     path = tmp_path / "file.csv"
     write(path, [f"c{i}" for i in range(2_000)], [[str(i) for i in range(2_000)], ["x"] * 2_000])
@@ -447,6 +449,16 @@ def test_a_file_of_two_thousand_columns_is_profiled_and_staged(tmp_path):
     schema = Schema(tuple(Column(column.name, ColumnType(Kind.INTEGER)) for column in seen.columns))
     staged = stage(path, schema, scratch=tmp_path)
     assert (staged.rows_loaded, staged.rows_rejected, staged.rejects_found) == (1, 1, 2_000)
+
+
+def test_rows_that_the_engine_loses_stop_the_ingest(tmp_path):
+    path = tmp_path / "file.csv"
+    path.write_bytes(b"a\n1\n2\n")
+    source = read_source(path)
+    with engine(":memory:", scratch=tmp_path, memory_limit="1GB") as connection:
+        lossy = f"CREATE TEMP TABLE cells AS FROM {cells_sql(source)} LIMIT 1"
+        with pytest.raises(Corrupt):
+            fill(connection, source, lossy, {})
 
 
 # Large files.

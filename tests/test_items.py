@@ -6,12 +6,14 @@ import hashlib
 import hmac
 import json
 import random
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import httpx2
 import pytest
-from conftest import FLIGHTS, Server, World
+from conftest import FLIGHTS, Server, World, make_world, serving
 
 from baybridge.agreements import domains
 
@@ -19,14 +21,42 @@ ITEMS = "/api/v1/collections/bts.flights/items"
 COLUMNS = ["flight", "carrier", "tailnum", "origin", "delay"]
 
 
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Still]:
+    """A served exchange that no test changes: one for all tests that only read."""
+    world = make_world(tmp_path_factory.mktemp("still") / "home")
+    world.publish("bts.flights", FLIGHTS, key=("flight",))
+    world.publish("bts.airlines", b"carrier,name\nUA,United\nAA,American\n", key=("carrier",), access="public")
+    world.sign(world.terms())
+    with serving(world.root) as server:
+        yield Still(world, server)
+    world.exchange.close()
+
+
+@dataclass(frozen=True)
+class Still:
+    """The exchange that no test changes."""
+
+    world: World
+    server: Server
+
+
+@pytest.fixture
+def reader(still: Still) -> httpx2.Client:
+    """The analyst of the exchange that no test changes."""
+    return still.server.client(still.world.secrets["dot", "analyst"], purpose="noise-study")
+
+
 @pytest.fixture
 def agreed(flights: World) -> World:
+    """An exchange of the test's own."""
     flights.sign(flights.terms())
     return flights
 
 
 @pytest.fixture
 def analyst(agreed: World, served: Server) -> httpx2.Client:
+    """The analyst of the test's own exchange."""
     return served.client(agreed.secrets["dot", "analyst"], purpose="noise-study")
 
 
@@ -73,29 +103,30 @@ def as_json(engine: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, obj
     ],
 )
 def test_a_page_is_what_duckdb_answers_on_the_source_under_the_same_terms(
-    agreed: World, analyst: httpx2.Client, tmp_path: Path, parameters: dict[str, str], query: str
+    still: Still, reader: httpx2.Client, tmp_path: Path, parameters: dict[str, str], query: str
 ) -> None:
-    answer = analyst.get(ITEMS, params=parameters)
+    answer = reader.get(ITEMS, params=parameters)
     assert answer.status_code == 200, answer.text
-    assert answer.json()["items"] == as_json(source(agreed, tmp_path), query)
+    with source(still.world, tmp_path) as engine:
+        assert answer.json()["items"] == as_json(engine, query)
 
 
-def test_a_pseudonym_can_be_filtered_and_an_original_cannot_be_found(analyst: httpx2.Client) -> None:
-    tail = analyst.get(ITEMS, params={"filter": "flight = 2"}).json()["items"][0]["tailnum"]
-    found = analyst.get(ITEMS, params={"filter": f"tailnum = '{tail}'"}).json()["items"]
+def test_a_pseudonym_can_be_filtered_and_an_original_cannot_be_found(reader: httpx2.Client) -> None:
+    tail = reader.get(ITEMS, params={"filter": "flight = 2"}).json()["items"][0]["tailnum"]
+    found = reader.get(ITEMS, params={"filter": f"tailnum = '{tail}'"}).json()["items"]
     assert [row["flight"] for row in found] == [2, 6]
-    assert analyst.get(ITEMS, params={"filter": "tailnum = 'N24211'"}).json()["items"] == []
+    assert reader.get(ITEMS, params={"filter": "tailnum = 'N24211'"}).json()["items"] == []
 
 
 @pytest.mark.parametrize("sortby", [None, "carrier", "-delay", "delay,-carrier", "-origin,tailnum"])
 @pytest.mark.parametrize("limit", [1, 2, 3])
-def test_a_walk_by_cursors_gives_every_row_once_in_order(analyst: httpx2.Client, sortby: str | None, limit: int) -> None:
+def test_a_walk_by_cursors_gives_every_row_once_in_order(reader: httpx2.Client, sortby: str | None, limit: int) -> None:
     parameters = {} if sortby is None else {"sortby": sortby}
-    whole = analyst.get(ITEMS, params=parameters).json()["items"]
+    whole = reader.get(ITEMS, params=parameters).json()["items"]
     walked: list[object] = []
     address = str(httpx2.URL(ITEMS, params={**parameters, "limit": str(limit)}))
     while address:
-        page = analyst.get(address).json()
+        page = reader.get(address).json()
         assert 1 <= len(page["items"]) <= limit
         walked += page["items"]
         address = next((link["href"] for link in page["links"] if link["rel"] == "next"), "")
@@ -124,11 +155,11 @@ def test_an_etag_answers_304_until_the_version_moves(agreed: World, analyst: htt
     assert analyst.get(ITEMS, headers={"if-none-match": first.headers["etag"]}).status_code == 200
 
 
-def test_the_entry_holds_what_left(agreed: World, analyst: httpx2.Client) -> None:
-    answer = analyst.get(ITEMS, params={"filter": "delay > 3", "properties": "flight"})
+def test_the_entry_holds_what_left(still: Still, reader: httpx2.Client) -> None:
+    answer = reader.get(ITEMS, params={"filter": "delay > 3", "properties": "flight"})
     organization, number = answer.headers["baybridge-entry"].split("/")
-    auditor = agreed.person("bts", "auditor")
-    ((index, data),) = agreed.exchange.watch.entries(auditor, organization, start=int(number), limit=1).entries
+    auditor = still.world.person("bts", "auditor")
+    ((index, data),) = still.world.exchange.watch.entries(auditor, organization, start=int(number), limit=1).entries
     entry = json.loads(data)
     assert index == int(number)
     assert entry["sha256"] == hashlib.sha256(answer.content).hexdigest()
@@ -148,18 +179,21 @@ def refusal(client: httpx2.Client, address: str = ITEMS, **parameters: str) -> t
     return answer.status_code, problem["code"]
 
 
-def test_what_the_agreement_leaves_out_is_refused(agreed: World, served: Server, analyst: httpx2.Client) -> None:
+def test_what_the_agreement_leaves_out_is_refused(still: Still, reader: httpx2.Client) -> None:
+    server, secrets = still.server, still.world.secrets
+    assert refusal(reader, properties="distance") == (403, "column_not_in_agreement")
+    assert refusal(reader, filter="distance > 1") == (403, "column_not_in_agreement")
+    assert refusal(reader, sortby="distance") == (403, "column_not_in_agreement")
+    assert refusal(server.client(), ITEMS) == (401, "not_signed_in")
+    assert refusal(server.client("bb_nonsense"), ITEMS) == (401, "not_signed_in")
+    assert refusal(server.client(secrets["dot", "analyst"])) == (403, "purpose_required")
+    assert refusal(server.client(secrets["dot", "analyst"], purpose="other")) == (403, "purpose_not_allowed")
+    assert refusal(server.client(secrets["dot", "auditor"], purpose="noise-study")) == (403, "role_required")
+
+
+def test_another_dataset_is_refused(agreed: World, analyst: httpx2.Client) -> None:
     agreed.publish("bts.airlines", b"carrier,name\nUA,United\n", key=("carrier",))
-    assert refusal(analyst, properties="distance") == (403, "column_not_in_agreement")
-    assert refusal(analyst, filter="distance > 1") == (403, "column_not_in_agreement")
-    assert refusal(analyst, sortby="distance") == (403, "column_not_in_agreement")
     assert refusal(analyst, "/api/v1/collections/bts.airlines/items") == (403, "no_agreement")
-    assert refusal(served.client(), ITEMS) == (401, "not_signed_in")
-    assert refusal(served.client("bb_nonsense"), ITEMS) == (401, "not_signed_in")
-    token = agreed.secrets["dot", "analyst"]
-    assert refusal(served.client(token)) == (403, "purpose_required")
-    assert refusal(served.client(token, purpose="other")) == (403, "purpose_not_allowed")
-    assert refusal(served.client(agreed.secrets["dot", "auditor"], purpose="noise-study")) == (403, "role_required")
 
 
 def test_life_is_evaluated_at_each_request(agreed: World, analyst: httpx2.Client) -> None:
@@ -195,9 +229,9 @@ def test_life_is_evaluated_at_each_request(agreed: World, analyst: httpx2.Client
     ],
 )
 def test_a_request_that_is_not_understood_says_where(
-    analyst: httpx2.Client, parameters: dict[str, str], code: str, place: dict[str, object]
+    reader: httpx2.Client, parameters: dict[str, str], code: str, place: dict[str, object]
 ) -> None:
-    answer = analyst.get(ITEMS, params=parameters)
+    answer = reader.get(ITEMS, params=parameters)
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (400, code)
     assert place.items() <= problem["errors"][0].items()
@@ -219,24 +253,23 @@ def test_a_cursor_serves_only_its_own_question(agreed: World, analyst: httpx2.Cl
     assert refusal(analyst, limit="2", sortby="carrier", cursor=cursor) == (400, "cursor_invalid")
 
 
-def test_a_public_dataset_needs_no_agreement_and_no_purpose(flights: World, served: Server) -> None:
-    flights.publish("bts.airlines", b"carrier,name\nUA,United\nAA,American\n", key=("carrier",), access="public")
-    answer = served.client().get("/api/v1/collections/bts.airlines/items")
+def test_a_public_dataset_needs_no_agreement_and_no_purpose(still: Still) -> None:
+    answer = still.server.client().get("/api/v1/collections/bts.airlines/items")
     assert [row["carrier"] for row in answer.json()["items"]] == ["AA", "UA"]
     assert answer.headers["cache-control"] == "public, no-cache"
     assert "baybridge-entry" not in answer.headers
-    of_version = served.client().get("/api/v1/collections/bts.airlines/versions/1/items")
+    of_version = still.server.client().get("/api/v1/collections/bts.airlines/versions/1/items")
     assert of_version.headers["cache-control"] == "public, max-age=31536000, immutable"
 
 
-def test_the_owner_reads_under_a_standing_agreement_and_is_entered(flights: World, served: Server) -> None:
-    answer = served.client(flights.secrets["bts", "steward"]).get(ITEMS)
+def test_the_owner_reads_under_a_standing_agreement_and_is_entered(still: Still) -> None:
+    answer = still.server.client(still.world.secrets["bts", "steward"]).get(ITEMS)
     assert [row["tailnum"] for row in answer.json()["items"]][:2] == ["N14228", "N24211"]
     assert answer.headers["baybridge-entry"].startswith("bts/")
 
 
-def test_values_leave_with_the_type_of_their_column(flights: World, served: Server) -> None:
-    owner = served.client(flights.secrets["bts", "steward"])
+def test_values_leave_with_the_type_of_their_column(still: Still) -> None:
+    owner = still.server.client(still.world.secrets["bts", "steward"])
     row = owner.get(ITEMS, params={"filter": "flight = 1"}).json()["items"][0]
     assert row == {
         "flight": 1,

@@ -47,7 +47,7 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
 class Database:
     """Transactions on one catalog. `read` sees one snapshot; `write` holds the writer's turn from its first statement."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | sa.URL) -> None:
         """Open nothing yet: connections are made when first needed."""
         self._engine = sa.create_engine(url, pool_size=32, max_overflow=64, pool_timeout=_BUSY_SECONDS)
         if self._engine.dialect.name == "sqlite":

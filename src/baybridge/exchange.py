@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import msgspec
+import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from baybridge.agree import Agree
@@ -22,18 +23,22 @@ from baybridge.disclose import Disclose
 from baybridge.errors import Advice, BaybridgeError, Conflict, Invalid, Place
 from baybridge.names import nearest
 from baybridge.operate.administer import Administer
-from baybridge.operate.home import Home, Keys, find_home, make_home, read_keys
+from baybridge.operate.home import Home, Keys, find_home, make_home, read_keys, require_origin
 from baybridge.operate.look import Look
 from baybridge.operate.watch import Watch
 from baybridge.publish import Publish
 
 ENVIRONMENT_PREFIX: Final = "BAYBRIDGE_"
-_OWN_VARIABLES: Final = frozenset({"BAYBRIDGE_HOME", "BAYBRIDGE_URL", "BAYBRIDGE_TOKEN"})
+_OWN_VARIABLES: Final = frozenset({"BAYBRIDGE_HOME", "BAYBRIDGE_URL", "BAYBRIDGE_TOKEN", "BAYBRIDGE_TOKEN_FILE"})
 """Variables of the command line, which are not settings of a home."""
 
 
-def _setting(default: Any, doc: str) -> Any:
-    return field(default=default, metadata={"doc": doc})
+_PORTS: Final = msgspec.Meta(ge=0, le=65535)
+_SECONDS: Final = msgspec.Meta(gt=0)
+
+
+def _setting(default: Any, doc: str, within: msgspec.Meta | None = None) -> Any:
+    return field(default=default, metadata={"doc": doc, "within": within or msgspec.Meta()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +47,10 @@ class Settings:
 
     origin: str = _setting("baybridge.localhost", "The name that this home's logs are known by, usually its host name.")
     host: str = _setting("127.0.0.1", "The address that `serve` listens on.")
-    port: int = _setting(8080, "The port that `serve` listens on; 0 takes a free one and prints it.")
-    extract_wait_seconds: float = _setting(2.0, "How long a request waits for an extract that is being made, before it gets 503.")
-    question_seconds: float = _setting(10.0, "How long a question may run before it is stopped.")
-    checkpoint_seconds: float = _setting(1.0, "How often `serve` signs the logs that have grown.")
+    port: int = _setting(8080, "The port that `serve` listens on; 0 takes a free one and prints it.", _PORTS)
+    extract_wait_seconds: float = _setting(2.0, "How long a request waits for an extract that is being made, before it gets 503.", _SECONDS)
+    question_seconds: float = _setting(10.0, "How long a question may run before it is stopped.", _SECONDS)
+    checkpoint_seconds: float = _setting(1.0, "How often `serve` signs the logs that have grown.", _SECONDS)
     build_memory: str = _setting("1GB", "The memory that a publication or the making of an extract may use.")
     engine_memory: str = _setting("512MB", "The memory that the questions on one extract may use together.")
 
@@ -75,7 +80,8 @@ def load_settings(home: Home, *, flags: Mapping[str, object], environment: Mappi
     for name, value in flags.items():
         if value is not None:
             chosen[name] = (value, "flag")
-    values = {name: _parse(name, value, origin) for name, (value, origin) in chosen.items()}
+    values = {name: _parse(known[name], value, origin) for name, (value, origin) in chosen.items()}
+    require_origin(values["origin"])
     listed = tuple(Setting(name, values[name], chosen[name][1], known[name].metadata["doc"]) for name in known)
     return Settings(**values), listed
 
@@ -99,16 +105,29 @@ def _require_known(name: str, known: Mapping[str, object], where: str) -> None:
         )
 
 
-def _parse(name: str, value: object, origin: str) -> Any:
-    wanted = type(getattr(Settings(), name))
+def _parse(setting: Field[Any], value: object, origin: str) -> Any:
+    wanted = type(setting.default)
+    exact = origin == "baybridge.toml" and wanted is not float
     try:
-        return msgspec.convert(value, wanted, strict=origin == "baybridge.toml" and wanted is not float)
+        return msgspec.convert(value, Annotated[wanted, setting.metadata["within"]], strict=exact)
     except msgspec.ValidationError as wrong:
+        rule = _RULES[setting.name] if setting.name in _RULES else _RULES[wanted.__name__]
         raise Invalid(
             "settings_invalid",
-            f"The setting {name} from {origin} is not a {wanted.__name__}.",
-            places=(Place(name, f"a {wanted.__name__}"),),
+            f"The setting {setting.name} from {origin} is not {rule}.",
+            advice=Advice(
+                rule="A setting that does not parse stops the start.", who_can_change="the operator", next_step=f"Correct it in {origin}."
+            ),
+            places=(Place(setting.name, rule),),
         ) from wrong
+
+
+_RULES: Final = {
+    "int": "a whole number",
+    "float": "a number of seconds above 0",
+    "str": "a text",
+    "port": "a whole number from 0 to 65535",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +150,7 @@ class Exchange:
     @classmethod
     def make(cls, root: Path, *, origin: str) -> Self:
         """Make a home with an empty catalog, and open it. Raise Conflict where there is one."""
-        home = make_home(root, origin=origin)
-        database = Database(f"sqlite:///{home.database}")
-        database.migrate()
-        database.close()
+        make_home(root, origin=origin, make_catalog=_make_catalog)
         return cls.open(root)
 
     @classmethod
@@ -143,8 +159,7 @@ class Exchange:
         home = find_home(root.absolute())
         settings, listed = load_settings(home, flags=flags or {}, environment=environment or {})
         keys = read_keys(home)
-        database = Database(f"sqlite:///{home.database}")
-        _require_schema(database)
+        database = _open_catalog(home)
         log = Log(database=database, origin=settings.origin, clock=_now, entropy=secrets.token_bytes)
         objects = Objects(home.objects)
         return cls(
@@ -192,6 +207,26 @@ class Exchange:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _catalog(home: Home) -> Database:
+    return Database(sa.URL.create("sqlite", database=str(home.database)))  # not text: a folder's name may have a ? in it
+
+
+def _make_catalog(home: Home) -> None:
+    database = _catalog(home)
+    database.migrate()
+    database.close()
+
+
+def _open_catalog(home: Home) -> Database:
+    database = _catalog(home)
+    try:
+        _require_schema(database)
+    except Conflict:
+        database.close()
+        raise
+    return database
 
 
 def _require_schema(database: Database) -> None:

@@ -199,10 +199,10 @@ class Publish:
     def _workspace(self) -> Iterator[Path]:
         """A folder of one publication, gone when it ends; what killed publications have left goes first.
 
-        A living publication holds its folder's lock, which the kernel drops when it dies. Folders are made and swept one at a time.
+        A living publication holds its folder's lock, which the kernel drops when it dies. Folders are made, swept and removed by one
+        at a time: a sweep that met a folder on its way out would fail, or fail the other.
         """
-        with (self.scratch / "lock").open("w") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
+        with self._turn():
             _sweep(self.scratch)
             workspace = Path(tempfile.mkdtemp(prefix="publish-", dir=self.scratch))
             living = (workspace / "living").open("w")
@@ -210,8 +210,15 @@ class Publish:
         try:
             yield workspace
         finally:
-            shutil.rmtree(workspace)
-            living.close()
+            with living, self._turn():
+                shutil.rmtree(workspace)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Be the only one among all processes who makes, sweeps or removes folders."""
+        with (self.scratch / "lock").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            yield
 
     def _entering_refusals(self, principal: Principal, act: str, name: DatasetName) -> AbstractContextManager[None]:
         return self.log.entering_refusals(name.organization, {"act": act, "actor": _actor(principal), "dataset": str(name)})

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Self, TypedDict, TypeVar, Unpack
-from urllib.parse import quote
+from typing import Any, BinaryIO, Final, Self, TypeVar, Unpack
 
 import httpx2
 import msgspec
@@ -16,6 +14,7 @@ import msgspec
 from baybridge.audit.checkpoint import Verifier
 from baybridge.client.answers import RowsRejected, error_of, not_understood, read, require_success
 from baybridge.client.logs import LogVerdict, judge
+from baybridge.client.questions import API, Asked, Question, dataset_path, header, next_path, part
 from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Unavailable
 from baybridge.names import parse_purpose
 from baybridge.wire import (
@@ -27,7 +26,6 @@ from baybridge.wire import (
     EntriesShape,
     ItemsShape,
     OfferRequest,
-    OrganizationShape,
     OrganizationsShape,
     PrincipalRequest,
     PrincipalShape,
@@ -43,62 +41,13 @@ from baybridge.wire import (
     VersionsShape,
 )
 
-__all__ = ["Client", "LogVerdict", "Question", "RowsRejected"]
+__all__ = ["Client", "LogVerdict", "Question", "RowsRejected", "chunks"]
 
-_API: Final = "/api/v1"
 _CHUNK: Final = 1 << 20
+_KEPT: Final = httpx2.Limits(keepalive_expiry=2)  # seconds; less than servers keep idle connections, or requests would meet a closing one
 _LOOPBACK: Final = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 T = TypeVar("T")
-
-
-class Question(TypedDict, total=False):
-    """What `items`, `pages` and `rows` take by name; the server's own rules hold for each.
-
-    `filter` is CQL2 text. `sortby` names columns with a leading - for descending (a + keeps a name that begins with a sign).
-    `version` pins one, `agreement` names one where several fit, `purpose` goes before the client's own.
-    """
-
-    filter: str | None
-    properties: Sequence[str]
-    sortby: Sequence[str]
-    limit: int | None
-    version: int | None
-    agreement: str | None
-    purpose: str | None
-    cursor: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """A Question with nothing left out; building it refuses names that a Question has not, with TypeError."""
-
-    filter: str | None = None
-    properties: Sequence[str] = ()
-    sortby: Sequence[str] = ()
-    limit: int | None = None
-    version: int | None = None
-    agreement: str | None = None
-    purpose: str | None = None
-    cursor: str | None = None
-
-    def path(self, dataset: str) -> str:
-        pinned = "" if self.version is None else f"/versions/{self.version:d}"
-        return f"{_dataset(dataset)}{pinned}/items"
-
-    def parameters(self) -> dict[str, str]:
-        given = {
-            "filter": self.filter,
-            "properties": ",".join(_quoted(name) for name in self.properties) or None,
-            "sortby": ",".join(_quoted_key(key) for key in self.sortby) or None,
-            "limit": None if self.limit is None else str(self.limit),
-            "cursor": self.cursor,
-        }
-        return {name: value for name, value in given.items() if value is not None}
-
-    def headers(self) -> dict[str, str]:
-        headers = {} if self.purpose is None else {"baybridge-purpose": parse_purpose(self.purpose)}
-        return headers if self.agreement is None else headers | {"baybridge-agreement": _header(self.agreement, "agreement")}
 
 
 class Client:
@@ -114,14 +63,14 @@ class Client:
         """`purpose` is sent with every read; `timeout` is in seconds, for each request. Raise Invalid for a malformed argument."""
         headers = {"accept": "application/json, application/problem+json"}
         if token is not None:
-            headers["authorization"] = "Bearer " + _header(token, "token")
+            headers["authorization"] = "Bearer " + header(token, "token")
         if purpose is not None:
             headers["baybridge-purpose"] = parse_purpose(purpose)
-        self._url = _address(url)
+        self.url = _address(url)
         self._timeout = timeout
         self._patience = patience
         # A proxy of the environment is for other hosts than this one.
-        self._http = httpx2.Client(base_url=self._url, headers=headers, timeout=timeout, mounts=dict.fromkeys(_LOOPBACK))
+        self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=timeout, limits=_KEPT, mounts=dict.fromkeys(_LOOPBACK))
 
     def __enter__(self) -> Self:
         return self
@@ -135,11 +84,11 @@ class Client:
 
     def whoami(self) -> PrincipalShape:
         """The principal of the token."""
-        return self._get(f"{_API}/whoami", PrincipalShape)
+        return self._get(f"{API}/whoami", PrincipalShape)
 
     def organizations(self) -> OrganizationsShape:
         """All agencies."""
-        return self._get(f"{_API}/organizations", OrganizationsShape)
+        return self._get(f"{API}/organizations", OrganizationsShape)
 
     def principals(self, organization: str) -> PrincipalsShape:
         """An agency's principals, to its admins."""
@@ -152,36 +101,36 @@ class Client:
 
     def issue_token(self, principal: str, *, expires: str | None = None, purpose: str | None = None) -> TokenShape:
         """Issue a token for a principal's id; its text is in this answer and in no other."""
-        return read(self._send("POST", f"{_API}/tokens", TokenRequest(principal=principal, expires=expires, purpose=purpose)), TokenShape)
+        return read(self._send("POST", f"{API}/tokens", TokenRequest(principal=principal, expires=expires, purpose=purpose)), TokenShape)
 
     def revoke_token(self, token_id: str) -> None:
         """Revoke a token by its id."""
-        require_success(self._send("DELETE", f"{_API}/tokens/{_part(token_id)}"))
+        require_success(self._send("DELETE", f"{API}/tokens/{part(token_id)}"))
 
     def collections(self) -> CollectionsShape:
         """All datasets."""
-        return self._get(f"{_API}/collections", CollectionsShape)
+        return self._get(f"{API}/collections", CollectionsShape)
 
     def collection(self, dataset: str) -> CollectionShape:
         """One dataset."""
-        return self._get(_dataset(dataset), CollectionShape)
+        return self._get(dataset_path(dataset), CollectionShape)
 
     def schema(self, dataset: str, version: int | None = None) -> dict[str, Any]:
         """A dataset's schema, or that of one of its versions, as Frictionless Table Schema."""
         pinned = "" if version is None else f"/versions/{version:d}"
-        return self._get(f"{_dataset(dataset)}{pinned}/schema", dict[str, Any])
+        return self._get(f"{dataset_path(dataset)}{pinned}/schema", dict[str, Any])
 
     def versions(self, dataset: str) -> VersionsShape:
         """A dataset's versions, newest first."""
-        return self._get(f"{_dataset(dataset)}/versions", VersionsShape)
+        return self._get(f"{dataset_path(dataset)}/versions", VersionsShape)
 
     def version(self, dataset: str, number: int) -> VersionShape:
         """One version."""
-        return self._get(f"{_dataset(dataset)}/versions/{number:d}", VersionShape)
+        return self._get(f"{dataset_path(dataset)}/versions/{number:d}", VersionShape)
 
     def declare(self, dataset: str, declaration: DeclareRequest) -> CollectionShape:
         """Make a dataset known, or change what is said of it."""
-        return read(self._send("PUT", _dataset(dataset), declaration), CollectionShape)
+        return read(self._send("PUT", dataset_path(dataset), declaration), CollectionShape)
 
     def publish(
         self,
@@ -208,9 +157,9 @@ class Client:
         }
         request = self._http.build_request(
             "POST",
-            f"{_dataset(dataset)}/versions",
+            f"{dataset_path(dataset)}/versions",
             params={name: value for name, value in parameters.items() if value},
-            content=_chunks(source),
+            content=chunks(source),
             headers={"content-type": "text/csv"},
             timeout=httpx2.Timeout(self._timeout, read=None, write=None),  # a publication takes as long as its file
         )
@@ -218,15 +167,15 @@ class Client:
 
     def items(self, dataset: str, **question: Unpack[Question]) -> ItemsShape:
         """One page of rows."""
-        asked = _Asked(**question)
+        asked = Asked(**question)
         return self._get(asked.path(dataset), ItemsShape, asked.parameters(), asked.headers())
 
     def pages(self, dataset: str, **question: Unpack[Question]) -> Iterator[ItemsShape]:
         """All pages from the one asked for to the last, of one version; `limit` is the size of each."""
-        asked = _Asked(**question)
+        asked = Asked(**question)
         page = self._get(asked.path(dataset), ItemsShape, asked.parameters(), asked.headers())
         yield page
-        while (following := _next(page)) is not None:
+        while (following := next_path(page)) is not None:
             page = self._get(following, ItemsShape, None, asked.headers())
             yield page
 
@@ -237,7 +186,7 @@ class Client:
 
     def agreements(self) -> AgreementsShape:
         """The agreements that the caller's organization is a party to."""
-        return self._get(f"{_API}/agreements", AgreementsShape)
+        return self._get(f"{API}/agreements", AgreementsShape)
 
     def agreement(self, agreement_id: str) -> AgreementShape:
         """One agreement."""
@@ -245,7 +194,7 @@ class Client:
 
     def request_agreement(self, terms: TermsShape) -> AgreementShape:
         """Ask a provider for an agreement with these terms."""
-        return read(self._send("POST", f"{_API}/agreements", terms), AgreementShape)
+        return read(self._send("POST", f"{API}/agreements", terms), AgreementShape)
 
     def offer(self, agreement_id: str, terms: TermsShape | None = None) -> AgreementShape:
         """Offer exact terms, or those that were asked for."""
@@ -285,17 +234,8 @@ class Client:
         """A run of a log's entries, to its organization's auditors."""
         return self._get(f"{_audit(organization)}/entries", EntriesShape, {"start": str(start), "limit": str(limit)})
 
-    def verify_log(self, organization: str, checkpoints: Sequence[str] = ()) -> LogVerdict:
-        """Fetch every entry of a log as its auditor, and replay them here against the server's checkpoint and those given.
-
-        Only a checkpoint that was kept elsewhere shows a log that was cut or rewritten as a whole, for the server signs what it has.
-        """
-        present = self.checkpoint(organization)
-        verifier = Verifier.parse(self.verifier(organization))
-        return judge(organization, self._all_entries(organization), verifier=verifier, notes=(present, *checkpoints))
-
-    def _all_entries(self, organization: str) -> Iterator[tuple[int, bytes]]:
-        """The entries that the log had at the first answer; it grows while it is read."""
+    def all_entries(self, organization: str) -> Iterator[tuple[int, bytes]]:
+        """Every entry, as index and bytes, that the log had at the first answer; it grows while it is read."""
         start, size = 0, 1
         while start < size:
             run = self.entries(organization, start=start)
@@ -309,12 +249,19 @@ class Client:
                     raise not_understood(f"{_audit(organization)}/entries") from wrong
             start = run.entries[-1].index + 1
 
+    def verify_log(self, organization: str, checkpoints: Sequence[str] = ()) -> LogVerdict:
+        """Fetch every entry of a log as its auditor, and replay them here against the server's checkpoint and those given.
+
+        Only a checkpoint that was kept elsewhere shows a log that was cut or rewritten as a whole, for the server signs what it has.
+        """
+        present = self.checkpoint(organization)
+        verifier = Verifier.parse(self.verifier(organization))
+        return judge(organization, self.all_entries(organization), verifier=verifier, notes=(present, *checkpoints))
+
     def _act(self, agreement_id: str, act: str, body: object) -> AgreementShape:
         return read(self._send("POST", f"{_agreement(agreement_id)}/{act}", body), AgreementShape)
 
-    def _get(
-        self, path: str, shape: type[T], parameters: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
-    ) -> T:
+    def _get(self, path: str, shape: type[T], parameters: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> T:
         """Read, and read again while the server says that the extract is being made; nothing else is ever sent twice."""
         deadline = time.monotonic() + self._patience
         while True:
@@ -343,12 +290,12 @@ class Client:
     def _unreachable(self, what: str) -> BaybridgeError:
         return Unavailable(
             "unreachable",
-            f"The server at {self._url} {what}.",
+            f"The server at {self.url} {what}.",
             advice=Advice(
                 rule="Commands without --home speak HTTP with a running server.",
                 who_can_change="you, or the operator of the server",
                 next_step="Check the address (--url or BAYBRIDGE_URL), and that the server runs.",
-                next_command=f"curl {self._url}/livez",
+                next_command=f"curl {self.url}/livez",
             ),
         )
 
@@ -367,61 +314,23 @@ def _address(url: str) -> str:
     )
 
 
-def _header(text: str, parameter: str) -> str:
-    """What may stand in a header: visible ASCII. The text is never repeated, because it may be a token."""
-    if text and text.isascii() and text.isprintable() and " " not in text:
-        return text
-    raise Invalid("invalid_request", f"The {parameter} is empty or holds characters that none has.", places=(Place(parameter, "visible ASCII"),))
-
-
-def _part(text: str) -> str:
-    """One part of a path: an empty one, or dots, would make another path."""
-    if text.strip("."):
-        return quote(text, safe="")
-    raise Invalid("invalid_request", "A name is empty.", places=(Place("name", "a name or an id"),))
-
-
-def _dataset(dataset: str) -> str:
-    return f"{_API}/collections/{_part(dataset)}"
-
-
 def _organization(organization: str) -> str:
-    return f"{_API}/organizations/{_part(organization)}"
+    return f"{API}/organizations/{part(organization)}"
 
 
 def _agreement(agreement_id: str) -> str:
-    return f"{_API}/agreements/{_part(agreement_id)}"
+    return f"{API}/agreements/{part(agreement_id)}"
 
 
 def _audit(organization: str) -> str:
-    return f"{_API}/audit/{_part(organization)}"
+    return f"{API}/audit/{part(organization)}"
 
 
-def _quoted(name: str) -> str:
-    """A name as the server's lists take it: in double quotes where it would read as something else."""
-    plain = name.strip() == name and name[:1] not in {"+", "-"} and not {",", '"'} & set(name)
-    return name if plain and name else '"' + name.replace('"', '""') + '"'
-
-
-def _quoted_key(key: str) -> str:
-    sign = key[:1] if key[:1] in {"+", "-"} else ""
-    return sign + _quoted(key.removeprefix(sign))
-
-
-def _next(page: ItemsShape) -> str | None:
-    """The path of the next page. A link to another host is not followed: the token would go there too."""
-    for link in page.links:
-        if link.rel == "next":
-            if link.href.startswith("/") and not link.href.startswith("//"):
-                return link.href
-            raise not_understood("items")
-    return None
-
-
-def _chunks(source: Path | BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
+def chunks(source: Path | BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
+    """The bytes of a file, an open file or an iterable, in pieces of at most 1 MiB where they are read here."""
     if isinstance(source, Path):
         with source.open("rb") as file:
-            yield from _chunks(file)
+            yield from chunks(file)
     elif hasattr(source, "read"):
         while chunk := source.read(_CHUNK):
             yield chunk

@@ -12,7 +12,7 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,7 +21,7 @@ from baybridge.errors import CODES, BaybridgeError, NotFound
 from baybridge.exchange import Exchange
 from baybridge.http.cursors import Cursors
 from baybridge.http.faces import Serving, call
-from baybridge.http.problems import on_error, on_failure, on_http_exception
+from baybridge.http.problems import on_departure, on_error, on_failure, on_http_exception
 from baybridge.http.rest import administration, agreements, audit, collections, items
 
 THREADS: Final = 96
@@ -105,7 +105,12 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
     app = Starlette(
         routes=ROUTES,
         lifespan=lifespan,
-        exception_handlers={BaybridgeError: on_error, HTTPException: on_http_exception, Exception: on_failure},
+        exception_handlers={
+            BaybridgeError: on_error,
+            ClientDisconnect: on_departure,
+            HTTPException: on_http_exception,
+            Exception: on_failure,
+        },
     )
     return _around(app)
 

@@ -74,6 +74,12 @@ def on_http_exception(request: Request, error: Exception) -> Response:
     return problem_response(request, missing)
 
 
+def on_departure(request: Request, error: Exception) -> Response:
+    """A client that left in the middle of its own request: nothing failed here, and nobody is left to be told."""
+    del request, error
+    return Response(status_code=CODES["invalid_request"].status)
+
+
 def on_failure(request: Request, error: Exception) -> Response:
     """Anything unforeseen: the reason goes to the server's log under the request id, and none of it leaves."""
     _LOG.error("request %s failed", request.scope.get("baybridge.request_id"), exc_info=error)

@@ -35,24 +35,25 @@ _SIOCOUTQNSD: Final = 0x894B  # linux/sockios.h: bytes written and not yet sent
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Link:
-    """A connection as an answer sees it: how much of it has not left yet, and its reset."""
+    """A connection as an answer sees it: how much of it has not left yet, and its reset. `watched` while a governed answer is leaving."""
 
     transport: asyncio.Transport
+    watched: bool = False
 
     def unsent(self) -> int:
-        """Bytes that wait in this process or in its kernel because the client does not take them; none once the client has gone."""
-        if self.transport.is_closing():
-            return 0
+        """Bytes that wait in this process or in its kernel because the client does not take them; none once the connection is gone."""
         descriptor = self.transport.get_extra_info("socket").fileno()
+        if descriptor < 0:
+            return 0
         (in_kernel,) = struct.unpack("i", fcntl.ioctl(descriptor, _SIOCOUTQNSD, bytes(4)))
         return int(in_kernel) + self.transport.get_write_buffer_size()
 
     def reset(self) -> None:
         """Drop what is not sent yet, here and in the kernel, and send RST: a cut answer must never look whole (SO_LINGER 0)."""
-        if not self.transport.is_closing():
-            connection = self.transport.get_extra_info("socket")
+        connection = self.transport.get_extra_info("socket")
+        if connection.fileno() >= 0:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.transport.abort()
 
@@ -88,12 +89,14 @@ class AnswerResponse(Response):
             await self._send(link, send)
             return
         sending = asyncio.ensure_future(self._send(link, send))
+        link.watched = True
         try:
             while not (await asyncio.wait({sending}, timeout=CHECK_SECONDS))[0]:
                 if not await self._stands():
                     return
             await sending
         finally:
+            link.watched = False
             if not sending.done():  # revoked, or not to be found out, or the server ends: the rest must not leave
                 link.reset()
                 sending.cancel()

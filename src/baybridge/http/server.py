@@ -27,7 +27,6 @@ MAX_HEAD: Final = 64 * 1024
 """Bytes of a request's first line and headers."""
 
 _BACKLOG: Final = 2048
-_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -40,20 +39,27 @@ class BoundedProtocol(HttpToolsProtocol):
         """Hold no more of an answer than the piece that is being written: each next one waits until the kernel has it all."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)
+        self._link = Link(transport)
 
     def data_received(self, data: bytes) -> None:
         """Count a head as it arrives, and refuse it beyond its bound: the parser would hold any amount."""
         self._head_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes > MAX_HEAD and not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            self.send_400_response("The head of the request is too large.")
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request. Behind a governed answer that is still leaving nothing can be said: it would stand inside it."""
+        if self._link.watched:
+            self._link.reset()
+        else:
+            super().send_400_response(msg)
 
     def on_message_begin(self) -> None:
         """Add the connection to the scope that the next request gets."""
         super().on_message_begin()
         self._head_bytes, self._in_head = 0, True
-        self.scope[LINK] = Link(self.transport)  # type: ignore[typeddict-unknown-key]
+        self.scope[LINK] = self._link  # type: ignore[typeddict-unknown-key]
 
     def on_headers_complete(self) -> None:
         """End the count."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from baybridge.audit.entry import JSON, Kind
 from baybridge.audit.log import Draft, Log
 from baybridge.db import Database
-from baybridge.errors import Invalid, Refused
+from baybridge.errors import Invalid, Place, Refused
 from baybridge.names import parse_organization, parse_purpose
 from baybridge.principals import store
 from baybridge.principals.principal import Principal, parse_kind, parse_roles, require_admin
@@ -71,7 +71,8 @@ class Administer:
 
     def principals(self, principal: Principal, organization: str) -> tuple[Principal, ...]:
         """An agency's principals, to its admins and the local operator."""
-        require_admin(principal, organization)
+        with self._entering_refusals(principal, "principals", organization):
+            require_admin(principal, organization)
         with self.database.read() as connection:
             store.require_organization(connection, organization)
             return store.principals(connection, organization)
@@ -84,7 +85,11 @@ class Administer:
             require_admin(principal, holder.organization)
             now = self.clock()
             if expires is not None and expires <= now:
-                raise Invalid("invalid_request", "The expiry of a new token lies in the future.")
+                raise Invalid(
+                    "invalid_request",
+                    "The expiry of a new token lies in the future.",
+                    places=(Place("expires", "an instant in the future"),),
+                )
             bound = None if purpose is None else parse_purpose(purpose)
             secret = make_token(self.entropy(RANDOM_BYTES))
             token = Token("tok_" + self.entropy(8).hex(), replace(holder, purpose=bound), expires, None)
@@ -126,4 +131,5 @@ def _draft(principal: Principal, organization: str, kind: Kind, facts: dict[str,
 def _printable(text: str, parameter: str) -> str:
     if 1 <= len(text.strip()) <= MAX_NAME and text.isprintable():
         return text.strip()
-    raise Invalid("invalid_request", f"A {parameter} is a printable text of 1 to {MAX_NAME} characters.")
+    rule = f"a printable text of 1 to {MAX_NAME} characters"
+    raise Invalid("invalid_request", f"A {parameter} is {rule}.", places=(Place(parameter, rule),))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,10 +14,12 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from baybridge.errors import Advice, Conflict, Corrupt, NotFound
+from baybridge.errors import Advice, Conflict, Corrupt, Invalid, NotFound, Place
 
 SETTINGS_FILE: Final = "baybridge.toml"
 _FOLDERS: Final = ("objects", "extracts", "scratch", "keys")
+# It names logs, and a name in a signed note (C2SP signed-note) has no space and no +; in a settings file it has no quote.
+_ORIGIN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:/-]{0,251}[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,13 @@ class Home:
         return self.root / "serving.lock"
 
 
-def make_home(root: Path, *, origin: str) -> Home:
-    """Make the folders, the keys (mode 600) and a settings file. Raise Conflict when there is a home already.
+def make_home(root: Path, *, origin: str, make_catalog: Callable[[Home], None]) -> Home:
+    """Make the folders, the keys (mode 600), the catalog and a settings file. Raise Conflict when there is a home already.
 
-    The catalog is made by whoever opens the home next; until the settings file is there, which comes last, it is not a home.
+    Until the settings file is there, which comes last, it is not a home. Where making it was cut short, or the settings file was lost,
+    what is there stays as it is and only the rest is made. Raise Invalid (`settings_invalid`) for an origin that no log can have.
     """
+    require_origin(origin)
     home = Home(root)
     if home.settings.exists():
         raise Conflict(
@@ -76,15 +82,31 @@ def make_home(root: Path, *, origin: str) -> Home:
             "There is a home in this folder already.",
             advice=Advice(rule="init never touches a home.", who_can_change="you", next_step="Name another folder, or use this home."),
         )
-    for folder in _FOLDERS:
-        (root / folder).mkdir(parents=True, exist_ok=True)
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
     root.chmod(0o700)
+    for folder in _FOLDERS:
+        (root / folder).mkdir(exist_ok=True)
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    _write_key(root / "keys" / "log.pem", pem)
-    _write_key(root / "keys" / "wrapping.key", secrets.token_bytes(32))
-    _write_key(root / "keys" / "cursor.key", secrets.token_bytes(32))
-    home.settings.write_text(f'# Settings of this Baybridge home; `baybridge settings` shows them all.\norigin = "{origin}"\n')
+    _write_once(root / "keys" / "log.pem", pem)
+    _write_once(root / "keys" / "wrapping.key", secrets.token_bytes(32))
+    _write_once(root / "keys" / "cursor.key", secrets.token_bytes(32))
+    make_catalog(home)
+    text = f'# Settings of this Baybridge home; `baybridge settings` shows them all.\norigin = "{origin}"\n'
+    _write_once(home.settings, text.encode())
     return home
+
+
+def require_origin(text: str) -> str:
+    """Give the origin back. Raise Invalid (`settings_invalid`) for one that could not name a log in a signed note."""
+    if _ORIGIN.fullmatch(text):
+        return text
+    rule = "letters, digits and . _ : / -, first and last a letter or digit, at most 253 characters"
+    raise Invalid(
+        "settings_invalid",
+        "The setting origin is not a name that a log can have.",
+        advice=Advice(rule=f"An origin is {rule}.", who_can_change="you", next_step="Name the home by its host name."),
+        places=(Place("origin", rule),),
+    )
 
 
 def find_home(root: Path) -> Home:
@@ -119,12 +141,18 @@ def read_keys(home: Home) -> Keys:
     return Keys(log, wrapping, cursor)
 
 
-def _write_key(path: Path, key: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def _write_once(path: Path, content: bytes) -> None:
+    """Write the file whole, with mode 600, or not at all. One that is there already is kept: nothing else has its content."""
+    if path.exists():
+        return
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(key)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    partial.rename(path)
 
 
 def _read_key(path: Path) -> bytes:

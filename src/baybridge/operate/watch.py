@@ -70,8 +70,10 @@ class Watch:
 
     def entries(self, principal: Principal, organization: str, *, start: int, limit: int) -> Run:
         """Entries from `start` on, to the organization's auditors and the local operator."""
-        if not principal.is_operator():
-            require_role(principal, organization, Role.AUDITOR)
+        actor = {"organization": principal.organization, "principal": principal.id}
+        with self.log.entering_refusals(organization, {"act": "entries", "actor": actor}):
+            if not principal.is_operator():
+                require_role(principal, organization, Role.AUDITOR)
         with self.database.read() as connection:
             self._require_log(connection, organization)
             size = audit_log.frontier(connection, organization).size

@@ -136,15 +136,16 @@ def parse_instant(text: str, *, parameter: str) -> datetime:
     """Parse an RFC 3339 instant with its zone; give it in UTC. Raise Invalid (`invalid_request`) without a zone."""
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
+        in_utc = None if instant.tzinfo is None else instant.astimezone(UTC)
+    except (ValueError, OverflowError):  # the second for an instant that UTC's calendar does not reach
+        in_utc = None
+    if in_utc is None:
         raise Invalid(
             "invalid_request",
             f"{parameter} is not an instant with a time zone.",
             places=(Place(parameter, "Write it as 2027-01-31T00:00:00-05:00 or with Z."),),
         )
-    return instant.astimezone(UTC)
+    return in_utc
 
 
 def format_instant(instant: datetime) -> str:

@@ -122,7 +122,7 @@ def cells_sql(source: Source) -> str:
     read = (
         f"read_csv($path, auto_detect = false, header = {header}, columns = {{{columns}}}, delim = ',', quote = '\"', escape = '\"',"
         f" nullstr = E'\\n', allow_quoted_nulls = false, strict_mode = true, null_padding = false,"
-        f" store_rejects = true, rejects_limit = {_MAX_FAULTS}, max_line_size = {MAX_RECORD + 4096})"
+        f" store_rejects = true, rejects_limit = {_MAX_FAULTS}, max_line_size = {MAX_RECORD + 4096}, buffer_size = {2 * MAX_RECORD + 8192})"
     )
     return f"(SELECT * FROM {read} OFFSET 1)" if source.quoted_behind_bom else read
 

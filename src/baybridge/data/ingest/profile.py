@@ -10,7 +10,7 @@ import duckdb
 
 from baybridge.catalog.schema import DEFAULT_NULL_WORDS, Column, Schema
 from baybridge.data.ingest import lexical
-from baybridge.data.ingest.csv_source import DEFAULT_MEMORY, cells_sql, engine, fill, read_source
+from baybridge.data.ingest.csv_source import DEFAULT_MEMORY, Source, cells_sql, engine, fill, read_source
 from baybridge.terms.columns import MAX_PRECISION, ColumnType, Kind
 
 # A double, which spreadsheets and JSON readers turn numbers into, holds 15 digits exactly.
@@ -77,7 +77,7 @@ def profile(path: Path, *, scratch: Path, null_words: tuple[str, ...] = DEFAULT_
     source = read_source(path)
     with engine(":memory:", scratch=scratch, memory_limit=memory_limit) as connection:
         ragged = fill(connection, source, f"CREATE TEMP TABLE cells AS SELECT * FROM {cells_sql(source)}", {})  # noqa: S608 -- our own names
-        columns = tuple(_profile_column(connection, index, name, null_words) for index, name in enumerate(source.names))
+        columns = _profile_columns(connection, source, null_words)
     return Profile(columns, source.rows, ragged.rows, null_words)
 
 
@@ -94,8 +94,9 @@ def propose(profile: Profile, key: tuple[str, ...] = ()) -> Schema:
 # `kind` is what a cell proves. More than 15 digits, a leading zero, a plus, an exponent and spaces prove nothing.
 _FACTS: Final = """
     SELECT
+        place,
+        sum(n)::BIGINT,
         count(*),
-        coalesce(sum(n), 0)::BIGINT,
         min(length(v)),
         max(length(v)),
         coalesce(sum(n) FILTER ({leading_zero}), 0)::BIGINT,
@@ -109,7 +110,7 @@ _FACTS: Final = """
         coalesce(max(length(split_part(ltrim(v, '-'), '.', 1))) FILTER (kind IN ('integer', 'decimal')), 0),
         coalesce(max(length(split_part(v, '.', 2))) FILTER (kind = 'decimal'), 0)
     FROM (
-        SELECT v, n, CASE
+        SELECT place, v, n, CASE
             WHEN {integer} IS NOT NULL THEN CASE WHEN length(ltrim(v, '-')) <= {most} THEN 'integer' END
             WHEN {boolean} IS NOT NULL THEN 'boolean'
             WHEN v[1] NOT BETWEEN '-' AND '9' THEN NULL
@@ -118,24 +119,32 @@ _FACTS: Final = """
             WHEN {timestamp} IS NOT NULL THEN 'timestamp'
             WHEN {datetime} IS NOT NULL THEN 'datetime'
         END AS kind
-        FROM (SELECT {column} AS v, count(*) AS n FROM cells GROUP BY {column})
-        WHERE NOT list_contains($null_words::VARCHAR[], v)
+        FROM different
     )
-"""
-_PROOFS: Final = {
-    str(kind): lexical.cast(ColumnType(kind), "v") for kind in (Kind.INTEGER, Kind.BOOLEAN, Kind.DATE, Kind.TIMESTAMP, Kind.DATETIME)
-}
+    GROUP BY place
+""".format(
+    most=MAX_PROVEN_DIGITS,
+    leading_zero=lexical.has_leading_zero("v"),
+    digits=lexical.is_digits("v"),
+    decimal=lexical.is_point_number("v"),
+    **{str(kind): lexical.cast(ColumnType(kind), "v") for kind in (Kind.INTEGER, Kind.BOOLEAN, Kind.DATE, Kind.TIMESTAMP, Kind.DATETIME)},
+)
+_NO_CELLS: Final = (0, 0, None, None, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
-def _profile_column(connection: duckdb.DuckDBPyConnection, index: int, name: str, null_words: tuple[str, ...]) -> ColumnProfile:
-    facts = _FACTS.format(
-        column=f"c{index}",
-        most=MAX_PROVEN_DIGITS,
-        leading_zero=lexical.has_leading_zero("v"),
-        digits=lexical.is_digits("v"),
-        decimal=lexical.is_point_number("v"),
-        **_PROOFS,
-    )
-    distinct, cells, *rest = connection.execute(facts, {"null_words": list(null_words)}).fetchall()[0]
+def _profile_columns(connection: duckdb.DuckDBPyConnection, source: Source, null_words: tuple[str, ...]) -> tuple[ColumnProfile, ...]:
+    connection.execute("CREATE TEMP TABLE different (place INTEGER, v VARCHAR, n BIGINT)")
+    for place in range(len(source.names)):
+        # One column at a time, so that memory holds one column's different cells; the rest may spill.
+        connection.execute(
+            f"INSERT INTO different SELECT {place}, c{place}, count(*) FROM cells"  # noqa: S608 -- our own numbers, words bound
+            f" WHERE NOT list_contains($null_words::VARCHAR[], c{place}) GROUP BY c{place}",
+            {"null_words": list(null_words)},
+        )
     rows = connection.execute("SELECT count(*) FROM cells").fetchall()[0][0]
-    return ColumnProfile(name, cells, rows - cells, distinct, *rest)
+    found = {place: facts for place, *facts in connection.execute(_FACTS).fetchall()}
+    columns = []
+    for place, name in enumerate(source.names):
+        cells, *facts = found.get(place, _NO_CELLS)
+        columns.append(ColumnProfile(name, cells, rows - cells, *facts))
+    return tuple(columns)

@@ -49,7 +49,7 @@ class Records:
 
 
 def read_records(path: Path, *, offsets: Sequence[int] = ()) -> Records:
-    """Count the file's records. `offsets` are ascending byte offsets at which records begin.
+    """Count the file's records. `offsets` are ascending byte offsets at which records begin, or the line ends just before them.
 
     Raise Invalid (`file_unreadable`) with the line, and byte where it helps, for bytes that are not UTF-8, NUL, mixed or CR-only line
     ends, spaces beside quotes, an unclosed quote, a record over 16 MB or far wider than the header, and a first line that is blank.
@@ -78,6 +78,8 @@ def _run(scan: _Scan, path: Path, offsets: Sequence[int]) -> list[int]:
         start, end = position, position + len(buffer)
         while len(before) < len(offsets) and offsets[len(before)] < end:
             cut = offsets[len(before)]
+            while cut < end and buffer[cut - position] in b"\r\n":
+                cut += 1
             scan.feed(buffer[start - position : cut - position], start)
             before.append(scan.starting())
             start = cut

@@ -1,0 +1,183 @@
+"""Agreements: asked for, offered, signed, shown, suspended, resumed, revoked and ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from baybridge.cli.dataset import names
+from baybridge.cli.printing import table
+from baybridge.cli.session import Door, Session, door_options, read_json
+from baybridge.terms.terms import Terms
+from baybridge.wire import AgreementShape, TermsShape
+
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+
+
+@click.group()
+def agreement() -> None:
+    """Agreements between a provider and a consumer."""
+
+
+@agreement.command("request")
+@click.option("--file", "file", type=_FILE, help="The terms as JSON, in place of all options below; - for standard input.")
+@click.option("--dataset", metavar="ORG.NAME", help="The dataset.")
+@click.option("--columns", metavar="A,B", help="The columns to be released, in this order.")
+@click.option("--filter", "row_filter", metavar="CQL2", help="The rows to be released: \"origin = 'JFK'\". [default: all]")
+@click.option(
+    "--mask", "masks", multiple=True, metavar="COLUMN=MASK", help="redact or pseudonym, in place of a column's values; repeatable."
+)
+@click.option("--purpose", "purposes", multiple=True, metavar="CODE", help="What the rows are for; repeatable.")
+@click.option("--provider-authority", metavar="TEXT", help="The law under which the provider may give the rows.")
+@click.option("--consumer-authority", metavar="TEXT", help="The law under which the consumer may have them.")
+@click.option("--start", metavar="INSTANT", help="From when, with its zone: 2027-01-01T00:00:00-05:00.")
+@click.option("--end", metavar="INSTANT", help="Until when, exclusive.")
+@click.option("--pseudonym-domain", metavar="NAME", help="Agreements of one domain get equal pseudonyms. [default: a domain of its own]")
+@click.option("--dry-run", is_flag=True, help="Print the terms and their digest, and ask for nothing.")
+@door_options
+def request(session: Session, *, file: Path | None, dry_run: bool, **options: Any) -> None:
+    """Ask a provider for an agreement with these terms."""
+    if file is not None and any(options.values()):
+        raise click.UsageError("--file holds all terms: leave the other options out.")
+    shape = _from_options(options) if file is None else read_json(file, TermsShape)
+    if dry_run:
+        terms = Terms.parse(shape)
+        session.show(
+            {"terms": terms.shape(), "terms_sha256": terms.digest()}, [*_terms_lines(terms.shape()), f"  digest      {terms.digest()}"]
+        )
+        return
+    with session.door() as door:
+        asked = door.request_agreement(shape)
+    session.show(asked, _lines(asked))
+
+
+@agreement.command("offer")
+@click.argument("agreement_id", metavar="ID")
+@click.option("--file", "file", type=_FILE, help="Other terms, as JSON. [default: those that were asked for]")
+@door_options
+def offer(session: Session, agreement_id: str, file: Path | None) -> None:
+    """Offer exact terms, as the provider's steward. Earlier signatures are void."""
+    terms = None if file is None else read_json(file, TermsShape)
+    with session.door() as door:
+        offered = door.offer(agreement_id, terms)
+    session.show(offered, _lines(offered))
+
+
+@agreement.command("sign")
+@click.argument("agreement_id", metavar="ID")
+@click.option("--digest", required=True, metavar="SHA256", help="The digest of the terms that you have read; `agreement show` prints it.")
+@door_options
+def sign(session: Session, agreement_id: str, digest: str) -> None:
+    """Sign the terms with that digest for your side. The second side's signature puts them in force."""
+    with session.door() as door:
+        signed = door.sign(agreement_id, digest)
+    session.show(signed, _lines(signed))
+
+
+@agreement.command("show")
+@click.argument("agreement_id", metavar="ID")
+@door_options
+def show(session: Session, agreement_id: str) -> None:
+    """Show an agreement, its terms and where it stands."""
+    with session.door() as door:
+        found = door.agreement(agreement_id)
+    session.show(found, _lines(found))
+
+
+@agreement.command("list")
+@door_options
+def list_(session: Session) -> None:
+    """List the agreements that your agency is a party to."""
+    with session.door() as door:
+        found = door.agreements()
+    rows = [
+        [
+            each.id,
+            each.state,
+            each.dataset,
+            each.consumer,
+            "" if each.terms is None else each.terms.end,
+            "" if each.terms is None else ", ".join(each.terms.purposes),
+        ]
+        for each in found.agreements
+    ]
+    session.show(found, table(["id", "state", "dataset", "consumer", "end", "purposes"], rows))
+
+
+def _reasoned(name: str, rule: str, act: Callable[[Door, str, str], AgreementShape]) -> None:
+    """Add the command of an act that takes a reason."""
+
+    @agreement.command(name, help=rule)
+    @click.argument("agreement_id", metavar="ID")
+    @click.option("--reason", required=True, metavar="TEXT", help="Why; both parties and the log keep it.")
+    @door_options
+    def command(session: Session, agreement_id: str, reason: str) -> None:
+        with session.door() as door:
+            moved = act(door, agreement_id, reason)
+        session.show(moved, _lines(moved))
+
+
+_reasoned("suspend", "Stop all reading until it is resumed, as the provider.", lambda door, name, reason: door.suspend(name, reason))
+_reasoned("resume", "Lift a suspension, as the provider.", lambda door, name, reason: door.resume(name, reason))
+_reasoned(
+    "revoke",
+    "End an agreement for good, as the provider: refused everywhere within a second.",
+    lambda door, name, reason: door.revoke(name, reason),
+)
+_reasoned("terminate", "End a negotiation that is not signed by both sides.", lambda door, name, reason: door.terminate(name, reason))
+
+
+def _from_options(options: dict[str, Any]) -> TermsShape:
+    needed = ("dataset", "columns", "purposes", "provider_authority", "consumer_authority", "start", "end")
+    missing = [f"--{name.replace('_', '-').replace('purposes', 'purpose')}" for name in needed if not options[name]]
+    if missing:
+        raise click.UsageError(f"Terms need {', '.join(missing)} (or --file).")
+    masks = dict(each.rpartition("=")[::2] for each in options["masks"])
+    if "" in masks or len(masks) != len(options["masks"]):
+        raise click.UsageError("--mask takes COLUMN=MASK, once for each column.")
+    return TermsShape(
+        dataset=options["dataset"],
+        columns=list(names(options["columns"])),
+        purposes=list(options["purposes"]),
+        provider_authority=options["provider_authority"],
+        consumer_authority=options["consumer_authority"],
+        start=options["start"],
+        end=options["end"],
+        row_filter=options["row_filter"],
+        masks=masks,
+        pseudonym_domain=options["pseudonym_domain"],
+    )
+
+
+def _lines(shape: AgreementShape) -> Iterator[str]:
+    yield f"{shape.id}: {shape.state}"
+    yield f"  provider    {shape.provider}"
+    yield f"  consumer    {shape.consumer}"
+    if shape.terms is None:
+        yield "  terms       not understood by this server; nothing is served under them"
+    else:
+        yield from _terms_lines(shape.terms)
+    yield f"  digest      {shape.terms_sha256}"
+    for each in shape.signatures:
+        yield f"  signed      {each.time} by {each.principal} of {each.organization}, for the {each.side.lower()}"
+    if shape.reason is not None:
+        yield f"  reason      {shape.reason}"
+    if shape.state in {"OFFERED", "AGREED", "ACCEPTED"}:
+        yield f"next: baybridge agreement sign {shape.id} --digest {shape.terms_sha256}"
+
+
+def _terms_lines(terms: TermsShape) -> Iterator[str]:
+    yield f"  dataset     {terms.dataset}"
+    for name in terms.columns:
+        mask = terms.masks.get(name)
+        yield f"  column      {name}" + (f", as {mask}" if mask else "")
+    yield f"  rows        {terms.row_filter or 'all'}"
+    yield f"  purposes    {', '.join(terms.purposes)}"
+    yield f"  provider's  {terms.provider_authority}"
+    yield f"  consumer's  {terms.consumer_authority}"
+    yield f"  term        {terms.start} until {terms.end}"
+    if terms.pseudonym_domain is not None:
+        yield f"  pseudonyms  of the domain {terms.pseudonym_domain}"

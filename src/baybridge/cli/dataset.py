@@ -1,0 +1,213 @@
+"""Datasets: published and shown."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from baybridge.cli.printing import csv_lines, table, write_private
+from baybridge.cli.session import Door, Session, door_options, read_json
+from baybridge.client import RowsRejected
+from baybridge.errors import CODES, Advice, Conflict, NotFound
+from baybridge.wire import DeclareRequest, PublishReport
+
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """What a publication was asked for."""
+
+    dataset: str
+    file: Path
+    null: tuple[str, ...]
+    key: tuple[str, ...]
+    accept_schema: bool
+    dry_run: bool
+
+    def send(self, door: Door) -> PublishReport:
+        source = sys.stdin.buffer if str(self.file) == "-" else self.file
+        return door.publish(self.dataset, source, null=self.null, key=self.key, accept_schema=self.accept_schema, dry_run=self.dry_run)
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("file", type=_FILE)
+@click.option("--null", multiple=True, metavar="WORD", help="A word that means null, beside the empty one; repeatable.")
+@click.option("--key", default="", metavar="A,B", help="The columns of the key, by which rows are clustered.")
+@click.option("--schema", type=_FILE, help="The schema, as Frictionless Table Schema JSON. It says key and null words too.")
+@click.option("--accept-schema", is_flag=True, help="Confirm the schema that the file's rows propose, where there is none yet.")
+@click.option("--dry-run", is_flag=True, help="Profile and check, and write nothing.")
+@click.option("--title", help="The dataset's title.")
+@click.option("--description", help="What the dataset is.")
+@click.option(
+    "--access", type=click.Choice(["public", "agreement"]), help="Who may read; fixed when the dataset is declared. [default: agreement]"
+)
+@click.option(
+    "--rejects", type=click.Path(dir_okay=False, path_type=Path), help="Write the cells that do not fit to this CSV file (mode 600)."
+)
+@door_options
+def publish(  # noqa: PLR0913 -- each is an option of the command
+    session: Session,
+    *,
+    dataset: str,
+    file: Path,
+    null: tuple[str, ...],
+    key: str,
+    schema: Path | None,
+    accept_schema: bool,
+    dry_run: bool,
+    title: str | None,
+    description: str | None,
+    access: str | None,
+    rejects: Path | None,
+) -> None:
+    """Publish a CSV as the next version of DATASET.
+
+    FILE is read as a stream; - is standard input. Nothing is published while one cell does not fit the schema: exit code 8 says so, also
+    for a dry run.
+    """
+    if schema is not None and dry_run:
+        raise click.UsageError("--dry-run writes nothing, and a schema is checked by declaring it: give one of --dry-run and --schema.")
+    if schema is not None and (null or key):
+        raise click.UsageError("The schema's missingValues and primaryKey say null words and key: leave --null and --key out.")
+    given = None if schema is None else read_json(schema, dict[str, Any])
+    declaration = DeclareRequest(title=title, description=description, access=access, schema=given)
+    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run)
+    with session.door() as door:
+        if not dry_run:
+            _declare(door, upload, declaration)
+        try:
+            report = upload.send(door)
+        except RowsRejected as rejected:
+            if rejected.report is not None:
+                _write_rejects(rejects, rejected.report)
+                if not session.as_json:
+                    session.show(None, _report_lines(rejected.report))
+            raise
+    _write_rejects(rejects, report)
+    session.show(report, _report_lines(report))
+    if report.rows_rejected:
+        click.get_current_context().exit(CODES["rows_rejected"].exit_code)
+
+
+@click.command()
+@click.argument("dataset")
+@door_options
+def show(session: Session, dataset: str) -> None:
+    """Show title, schema and versions of DATASET."""
+    with session.door() as door:
+        collection = door.collection(dataset)
+        versions = door.versions(dataset).versions
+        try:
+            schema = door.schema(dataset)
+        except NotFound:
+            schema = {}
+    shape = {"collection": collection, "schema": schema or None, "versions": versions}
+    session.show(
+        shape,
+        [
+            f"{collection.id}: {collection.title}",
+            *([f"  {collection.description}"] if collection.description else []),
+            f"  access   {collection.access}",
+            f"  key      {', '.join(schema.get('primaryKey', [])) or 'none'}",
+            "",
+            *table(
+                ["column", "type", "description"],
+                [[each["name"], each["baybridge:type"], each.get("description")] for each in schema.get("fields", [])],
+            ),
+            "",
+            *table(["version", "rows", "published"], [[each.version, each.rows, each.published] for each in versions]),
+        ],
+    )
+
+
+def names(text: str) -> tuple[str, ...]:
+    """A comma-separated list of names; one with a comma stands in double quotes."""
+    return tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip())
+
+
+def _declare(door: Door, upload: _Upload, declaration: DeclareRequest) -> None:
+    """Make the dataset known before its first version, or say of it what was given.
+
+    Access is fixed by this act, so nothing is declared for an upload that could not be published.
+    """
+    said = declaration != DeclareRequest()
+    try:
+        declared = door.collection(upload.dataset)
+    except NotFound:
+        if not upload.accept_schema and declaration.schema is None:
+            raise _unconfirmed(upload.dataset) from None
+        declared, said = None, True
+    if said and not (declared is not None and declaration.access not in (None, declared.access)):
+        door.declare(upload.dataset, declaration)
+    elif said:
+        raise Conflict(
+            "conflict",
+            f"{upload.dataset} is declared with another access.",
+            advice=Advice(
+                rule="Access is fixed when a dataset is declared.",
+                who_can_change="nobody",
+                next_step="Leave --access out, or name another dataset.",
+            ),
+        )
+
+
+def _unconfirmed(dataset: str) -> Conflict:
+    return Conflict(
+        "schema_unconfirmed",
+        f"{dataset} is not declared yet, and the upload neither gives nor accepts a schema.",
+        advice=Advice(
+            rule="The first version's schema is confirmed by a steward; it is the contract for all later ones.",
+            who_can_change="you",
+            next_step="Give the schema with --schema FILE, or confirm the one that the rows propose with --accept-schema.",
+            next_command=f"baybridge publish {dataset} FILE --dry-run",
+        ),
+    )
+
+
+def _write_rejects(path: Path | None, report: PublishReport) -> None:
+    """The rejects hold values, so they go into a file of the uploader's own and not to the terminal."""
+    if path is not None:
+        rows = [[each.row, each.column, each.rule, each.value] for each in report.rejects]
+        write_private(path, csv_lines([["row", "column", "rule", "value"], *rows]))
+
+
+def _report_lines(report: PublishReport) -> Iterator[str]:
+    yield f"{report.dataset}: published version {report.version}" if report.published else f"{report.dataset}: nothing was published"
+    yield f"  rows read      {report.rows_read:>12,}"
+    yield f"  rows loaded    {report.rows_loaded:>12,}"
+    yield f"  rows rejected  {report.rows_rejected:>12,}"
+    yield f"  source         {report.source_bytes:,} bytes, sha256 {report.source_sha256}"
+    if report.entry is not None:
+        yield f"  entry          {report.dataset.partition('.')[0]}/{report.entry}"
+    found = Counter((each.column or "(row)", each.rule) for each in report.rejects)
+    if found:
+        yield ""
+        yield from table(["rejected in", "rule", "cells"], [[column, rule, count] for (column, rule), count in found.most_common()])
+        yield "  The rows and values: --rejects FILE"
+    if not report.published:
+        yield ""
+        types = {each["name"]: each["baybridge:type"] for each in report.schema["fields"]}
+        profiled = [
+            [
+                each.name,
+                types.get(each.name),
+                each.proposed,
+                each.nulls,
+                each.distinct,
+                each.leading_zeros,
+                each.min_length,
+                each.max_length,
+            ]
+            for each in report.profile
+        ]
+        headers = ["column", "type", "proposed", "nulls", "distinct", "leading zeros", "shortest", "longest"]
+        yield from table(headers, profiled)

@@ -1,0 +1,71 @@
+"""A home: made, served, and its settings shown."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Final, NoReturn
+
+import click
+
+from baybridge.cli.printing import table
+from baybridge.cli.session import Session, home_option, json_option, server_part
+
+_DEFAULT_ORIGIN: Final = "baybridge.localhost"
+
+
+@click.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--origin", default=_DEFAULT_ORIGIN, show_default=True, help="The name that the logs are known by for good, usually the host's."
+)
+@json_option
+def init(session: Session, directory: Path, origin: str) -> None:
+    """Make a home in DIRECTORY.
+
+    It holds catalog, objects, extracts, and signing keys with mode 600.
+    """
+    with server_part():
+        from baybridge.cli import local  # noqa: PLC0415 -- the light client has no server to import
+    local.make_home(directory, origin=origin)
+    session.show(
+        {"home": str(directory.absolute()), "origin": origin}, [f"Made a home in {directory}; its logs are known as {origin}/audit/..."]
+    )
+    session.note(f"next: baybridge org add NAME --home {directory}")
+
+
+@click.command()
+@click.option("--host", help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on; 0 takes a free one.")
+@home_option
+def serve(session: Session, host: str | None, port: int | None) -> None:
+    """Serve a home until SIGTERM or SIGINT."""
+    session.require_home()
+    signal.signal(signal.SIGTERM, _stop)
+    with session.local({"host": host, "port": port}) as operator:
+        operator.serve(lambda at, taken: _say_where(session, at, taken))
+
+
+@click.command()
+@home_option
+def settings(session: Session) -> None:
+    """Show every setting of a home, and its origin.
+
+    A setting comes from a flag of `serve`, else BAYBRIDGE_NAME, else baybridge.toml, else its default.
+    """
+    root = session.require_home()
+    with server_part():
+        from baybridge.cli import local  # noqa: PLC0415 -- the light client has no server to import
+    listed = local.listed_settings(root)
+    shape = {"settings": [{"name": each.name, "value": each.value, "origin": each.origin, "doc": each.doc} for each in listed]}
+    session.show(shape, table(["name", "value", "from", "what"], [[each.name, str(each.value), each.origin, each.doc] for each in listed]))
+
+
+def _say_where(session: Session, host: str, port: int) -> None:
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    session.show({"url": url}, [f"Serving {url}"])
+
+
+def _stop(*_: object) -> NoReturn:
+    """SIGTERM ends the process through every `finally`; the server itself has by then finished what was under way."""
+    raise SystemExit(0)

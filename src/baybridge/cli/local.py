@@ -1,0 +1,198 @@
+"""The local operator of a home: the verbs under the names and shapes of the client. No other file here needs the server part."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from baybridge.agreements.agreement import Agreement
+from baybridge.catalog.dataset import parse_access
+from baybridge.catalog.schema import parse_table_schema, to_table_schema
+from baybridge.client import LogVerdict, RowsRejected, chunks
+from baybridge.exchange import Exchange, Setting, load_settings
+from baybridge.http.rest.collections import rows_rejected
+from baybridge.http.server import serve
+from baybridge.http.shapes import agreement_shape, collection_shape, principal_shape, publish_report, token_shape, version_shape
+from baybridge.names import DatasetName
+from baybridge.operate.home import find_home
+from baybridge.principals.principal import LOCAL_OPERATOR
+from baybridge.publish import Declaration, Upload
+from baybridge.terms.terms import parse_instant
+from baybridge.wire import (
+    AgreementShape,
+    AgreementsShape,
+    CollectionShape,
+    DeclareRequest,
+    OrganizationShape,
+    OrganizationsShape,
+    PrincipalShape,
+    PrincipalsShape,
+    PublishReport,
+    TermsShape,
+    TokenShape,
+    VersionsShape,
+)
+
+
+def make_home(root: Path, *, origin: str) -> str:
+    """Make a home, and give the origin that its logs are known by."""
+    with Exchange.make(root, origin=origin) as exchange:
+        return exchange.settings.origin
+
+
+def listed_settings(root: Path) -> tuple[Setting, ...]:
+    """Every setting of a home, with its origin."""
+    return load_settings(find_home(root.absolute()), flags={}, environment=os.environ)[1]
+
+
+class LocalOperator:
+    """A home, acted on by whoever holds its files. The verbs decide what the operator may not do."""
+
+    def __init__(self, root: Path, flags: Mapping[str, object] | None = None) -> None:
+        """Open the home; raise what opening it raises."""
+        self.exchange = Exchange.open(root, flags=flags, environment=os.environ)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of every file."""
+        self.exchange.close()
+
+    def serve(self, ready: Callable[[str, int], None]) -> None:
+        """Serve the home until it is told to stop."""
+        serve(self.exchange, ready=ready)
+
+    def organizations(self) -> OrganizationsShape:
+        """All agencies."""
+        found = self.exchange.administer.organizations()
+        return OrganizationsShape(organizations=[OrganizationShape(name=each.name, title=each.title) for each in found])
+
+    def add_organization(self, name: str, title: str) -> OrganizationShape:
+        """Add an agency, and begin its log."""
+        added = self.exchange.administer.add_organization(LOCAL_OPERATOR, name, title)
+        return OrganizationShape(name=added.name, title=added.title)
+
+    def principals(self, organization: str) -> PrincipalsShape:
+        """An agency's principals."""
+        found = self.exchange.administer.principals(LOCAL_OPERATOR, organization)
+        return PrincipalsShape(principals=[principal_shape(each) for each in found])
+
+    def add_principal(self, organization: str, name: str, *, roles: Sequence[str], kind: str = "person") -> PrincipalShape:
+        """Add a person or a service account."""
+        return principal_shape(self.exchange.administer.add_principal(LOCAL_OPERATOR, organization, name, kind, list(roles)))
+
+    def issue_token(self, principal: str, *, expires: str | None = None, purpose: str | None = None) -> TokenShape:
+        """Issue a token for a principal's id."""
+        until = None if expires is None else parse_instant(expires, parameter="expires")
+        return token_shape(self.exchange.administer.issue_token(LOCAL_OPERATOR, principal, expires=until, purpose=purpose))
+
+    def revoke_token(self, token_id: str) -> None:
+        """Revoke a token by its id."""
+        self.exchange.administer.revoke_token(LOCAL_OPERATOR, token_id)
+
+    def collection(self, dataset: str) -> CollectionShape:
+        """One dataset."""
+        found = self.exchange.catalog.describe(DatasetName.parse(dataset))
+        return collection_shape(found.dataset, found.latest)
+
+    def schema(self, dataset: str, version: int | None = None) -> dict[str, Any]:
+        """A dataset's schema, or that of one of its versions."""
+        return to_table_schema(self.exchange.catalog.schema(DatasetName.parse(dataset), version))
+
+    def versions(self, dataset: str) -> VersionsShape:
+        """A dataset's versions, newest first."""
+        found = self.exchange.catalog.versions(DatasetName.parse(dataset))
+        return VersionsShape(id=dataset, versions=[version_shape(each, public=found.public) for each in found.versions])
+
+    def declare(self, dataset: str, declaration: DeclareRequest) -> CollectionShape:
+        """Make a dataset known, or change what is said of it."""
+        said = Declaration(
+            title=declaration.title,
+            description=declaration.description,
+            access=None if declaration.access is None else parse_access(declaration.access),
+            schema=None if declaration.schema is None else parse_table_schema(declaration.schema),
+        )
+        self.exchange.publish.declare(LOCAL_OPERATOR, DatasetName.parse(dataset), said)
+        return self.collection(dataset)
+
+    def publish(
+        self,
+        dataset: str,
+        source: Path | BinaryIO | Iterable[bytes],
+        *,
+        null: Sequence[str] = (),
+        key: Sequence[str] = (),
+        accept_schema: bool = False,
+        dry_run: bool = False,
+    ) -> PublishReport:
+        """Make a CSV the dataset's next version. Raise RowsRejected, with the report, where cells do not fit."""
+        upload = Upload(chunks(source), ("", *(word for word in null if word)), tuple(key), accept_schema, dry_run)
+        publication = self.exchange.publish.publish(LOCAL_OPERATOR, DatasetName.parse(dataset), upload)
+        report = publish_report(publication)
+        if publication.rows_rejected and not dry_run:
+            rejected = RowsRejected("rows_rejected", rows_rejected(publication).detail)
+            rejected.report = report
+            raise rejected
+        return report
+
+    def agreements(self) -> AgreementsShape:
+        """All agreements."""
+        return AgreementsShape(agreements=[self._shape(each) for each in self.exchange.agree.listing(LOCAL_OPERATOR)])
+
+    def agreement(self, agreement_id: str) -> AgreementShape:
+        """One agreement."""
+        return self._shape(self.exchange.agree.show(LOCAL_OPERATOR, agreement_id))
+
+    def request_agreement(self, terms: TermsShape) -> AgreementShape:
+        """Refused by the verb: the operator is party to no agreement. So are all acts below."""
+        return self._shape(self.exchange.agree.request(LOCAL_OPERATOR, terms))
+
+    def offer(self, agreement_id: str, terms: TermsShape | None = None) -> AgreementShape:
+        """Offer terms."""
+        return self._shape(self.exchange.agree.offer(LOCAL_OPERATOR, agreement_id, terms))
+
+    def sign(self, agreement_id: str, terms_sha256: str) -> AgreementShape:
+        """Sign."""
+        return self._shape(self.exchange.agree.sign(LOCAL_OPERATOR, agreement_id, terms_sha256))
+
+    def suspend(self, agreement_id: str, reason: str) -> AgreementShape:
+        """Stop all reading."""
+        return self._shape(self.exchange.agree.suspend(LOCAL_OPERATOR, agreement_id, reason))
+
+    def resume(self, agreement_id: str, reason: str) -> AgreementShape:
+        """Lift a suspension."""
+        return self._shape(self.exchange.agree.resume(LOCAL_OPERATOR, agreement_id, reason))
+
+    def revoke(self, agreement_id: str, reason: str) -> AgreementShape:
+        """End an agreement."""
+        return self._shape(self.exchange.agree.revoke(LOCAL_OPERATOR, agreement_id, reason))
+
+    def terminate(self, agreement_id: str, reason: str) -> AgreementShape:
+        """End a negotiation."""
+        return self._shape(self.exchange.agree.terminate(LOCAL_OPERATOR, agreement_id, reason))
+
+    def checkpoint(self, organization: str) -> str:
+        """The log as it stands now, as a signed note."""
+        return self.exchange.watch.checkpoint(organization)
+
+    def logs(self) -> tuple[str, ...]:
+        """The organizations that have a log."""
+        return self.exchange.watch.logs()
+
+    def verifier(self, organization: str) -> str:
+        """The log's public key."""
+        return str(self.exchange.watch.verifier(organization))
+
+    def verify_log(self, organization: str, checkpoints: Sequence[str] = ()) -> LogVerdict:
+        """Re-hash every entry of a log from what is stored, and compare with all kept checkpoints and with those given."""
+        verdict = self.exchange.watch.verify(organization, tuple(checkpoints))
+        return LogVerdict(verdict.organization, verdict.size, verdict.root, verdict.findings)
+
+    def _shape(self, agreement: Agreement) -> AgreementShape:
+        return agreement_shape(agreement, now=self.exchange.agree.clock())

@@ -1,0 +1,112 @@
+"""How results and errors look in a terminal and in a file. Plain text without colour, so NO_COLOR is always kept."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+
+from baybridge.errors import BaybridgeError
+from baybridge.wire import PlaceShape, ProblemShape, PublishReport
+
+_MAX_PLACES: Final = 5
+
+
+def write_json(result: object) -> None:
+    """Print one JSON object on one line."""
+    click.echo(msgspec.json.encode(result))
+
+
+def printable(text: str) -> str:
+    """The text with what a terminal would obey (escape sequences, line breaks) written out: data must not drive a terminal."""
+    return "".join(character if character.isprintable() else character.encode("unicode_escape").decode() for character in text)
+
+
+def cell(value: object) -> str:
+    """A value as a cell of CSV: null is empty, booleans are true and false."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Rows under their headers in aligned columns; columns of numbers to the right. Nothing is cut."""
+    body = [list(row) for row in rows]
+    numbers = [all(row[at] is None or isinstance(row[at], int | float) for row in body) for at in range(len(headers))]
+    lines = [[printable(text) for text in headers], *([printable(cell(value)) for value in row] for row in body)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(headers))]
+    return [
+        "  ".join(
+            text.rjust(width) if right else text.ljust(width) for text, width, right in zip(line, widths, numbers, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def csv_lines(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV text."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for row in rows:
+        writer.writerow([cell(value) for value in row])
+    return text.getvalue()
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        os.fchmod(descriptor, 0o600)  # the file may have been there, readable by others
+        file.write(text)
+
+
+def problem(error: BaybridgeError, report: PublishReport | None = None) -> ProblemShape:
+    """The error with the members of problem details, as a server sends it."""
+    advice = error.advice
+    return ProblemShape(
+        type=f"/docs/errors#{error.code}",
+        title=error.facts.meaning,
+        status=error.facts.status,
+        detail=error.detail,
+        code=error.code,
+        rule=advice.rule,
+        who_can_change=advice.who_can_change,
+        next_step=advice.next_step,
+        next_command=advice.next_command,
+        next_url=advice.next_url,
+        retry=error.retry_after,
+        errors=[PlaceShape(parameter=each.parameter, message=each.message, column=each.column, hint=each.hint) for each in error.places],
+        report=report,
+    )
+
+
+def error_lines(error: BaybridgeError) -> list[str]:
+    """The error in the shape of a terminal: what, where, the rule, whom to ask, what to try."""
+    advice = error.advice
+    labelled = [
+        ("at:", _places(error)),
+        ("rule:", advice.rule),
+        ("ask:", advice.who_can_change),
+        ("try:", advice.next_command),
+        ("next:", advice.next_step),
+        ("see:", advice.next_url),
+        ("wait:", None if error.retry_after is None else f"{error.retry_after} s"),
+        ("docs:", f"docs/reference/errors.md#{error.code}"),
+    ]
+    first = f"error: {error.detail} ({error.code})"
+    return [printable(line) for line in [first, *(f"  {label:<6} {text}" for label, text in labelled if text)]]
+
+
+def _places(error: BaybridgeError) -> str:
+    shown = []
+    for each in error.places[:_MAX_PLACES]:
+        at = f", character {each.column}" if each.column is not None else ""
+        hint = f" ({each.hint if ' ' in each.hint else f'did you mean {each.hint}?'})" if each.hint else ""
+        shown.append(f"{each.parameter}{at}: {each.message}{hint}")
+    return "; ".join(shown) + ("; ..." if len(error.places) > _MAX_PLACES else "")

@@ -1,0 +1,109 @@
+"""What is asked of a dataset's rows, as path, parameters and headers; and what may stand in each. It sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypedDict
+from urllib.parse import quote
+
+from baybridge.client.answers import not_understood
+from baybridge.errors import Invalid, Place
+from baybridge.names import parse_purpose
+from baybridge.wire import ItemsShape
+
+API: Final = "/api/v1"
+
+
+class Question(TypedDict, total=False):
+    """What `items`, `pages` and `rows` take by name; the server's own rules hold for each.
+
+    `filter` is CQL2 text. `sortby` names columns with a leading - for descending (a + keeps a name that begins with a sign).
+    `version` pins one, `agreement` names one where several fit, `purpose` goes before the client's own.
+    """
+
+    filter: str | None
+    properties: Sequence[str]
+    sortby: Sequence[str]
+    limit: int | None
+    version: int | None
+    agreement: str | None
+    purpose: str | None
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A Question with nothing left out; building it refuses names that a Question has not, with TypeError."""
+
+    filter: str | None = None
+    properties: Sequence[str] = ()
+    sortby: Sequence[str] = ()
+    limit: int | None = None
+    version: int | None = None
+    agreement: str | None = None
+    purpose: str | None = None
+    cursor: str | None = None
+
+    def path(self, dataset: str) -> str:
+        """The address of the rows, under the version where one is pinned."""
+        pinned = "" if self.version is None else f"/versions/{self.version:d}"
+        return f"{dataset_path(dataset)}{pinned}/items"
+
+    def parameters(self) -> dict[str, str]:
+        """The query string's parameters, without what was not asked."""
+        given = {
+            "filter": self.filter,
+            "properties": ",".join(_quoted(name) for name in self.properties) or None,
+            "sortby": ",".join(_quoted_key(key) for key in self.sortby) or None,
+            "limit": None if self.limit is None else str(self.limit),
+            "cursor": self.cursor,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def headers(self) -> dict[str, str]:
+        """The headers that say for what, and under which agreement. Raise Invalid for what cannot stand in one."""
+        headers = {} if self.purpose is None else {"baybridge-purpose": parse_purpose(self.purpose)}
+        return headers if self.agreement is None else headers | {"baybridge-agreement": header(self.agreement, "agreement")}
+
+
+def next_path(page: ItemsShape) -> str | None:
+    """The path of the next page. A link to another host is not followed: the token would go there too."""
+    for link in page.links:
+        if link.rel == "next":
+            if link.href.startswith("/") and not link.href.startswith("//"):
+                return link.href
+            raise not_understood("items")
+    return None
+
+
+def dataset_path(dataset: str) -> str:
+    """The address of a dataset."""
+    return f"{API}/collections/{part(dataset)}"
+
+
+def part(text: str) -> str:
+    """One part of a path: an empty one, or dots, would make another path."""
+    if text.strip("."):
+        return quote(text, safe="")
+    raise Invalid("invalid_request", "A name is empty.", places=(Place("name", "a name or an id"),))
+
+
+def header(text: str, parameter: str) -> str:
+    """What may stand in a header: visible ASCII. The text is never repeated, because it may be a token."""
+    if text and text.isascii() and text.isprintable() and " " not in text:
+        return text
+    raise Invalid(
+        "invalid_request", f"The {parameter} is empty or holds characters that none has.", places=(Place(parameter, "visible ASCII"),)
+    )
+
+
+def _quoted(name: str) -> str:
+    """A name as the server's lists take it: in double quotes where it would read as something else."""
+    plain = name.strip() == name and name[:1] not in {"+", "-"} and not {",", '"'} & set(name)
+    return name if plain and name else '"' + name.replace('"', '""') + '"'
+
+
+def _quoted_key(key: str) -> str:
+    sign = key[:1] if key[:1] in {"+", "-"} else ""
+    return sign + _quoted(key.removeprefix(sign))
