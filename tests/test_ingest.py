@@ -94,16 +94,31 @@ def proposal(cells):
 
 # The files.
 
+CELLS = """
+    NA N/A null +5 -5 0 -0 00 007 -007 0.5 00.5 -0.0 5. .5 1,5 1_000 5.7 1e5 1E5 1e-400 1e400 0x10 inf nan $5.00 ٣
+    999999999999999 1000000000000000 9223372036854775807 9223372036854775808 -9223372036854775808 -9223372036854775809
+    123456789012.345 0.123456789012345 12345678901.2345 0.00001 0.000001 9999999999999999.99 10000000000000000.00
+    99999999999999999999999999999999999999 100000000000000000000000000000000000000
+    true True tRUE false t 1 2024-02-29 2023-02-29 2024-1-1 01/02/2024 0001-01-01 0000-01-01 9999-12-31 10000-01-01 infinity epoch
+    2024-01-01T10:00 2024-01-01T10:00:00.123456 2024-01-01T10:00:00.1234567 2024-01-01T24:00 2024-01-01T10:00Z 2024-01-01T10
+    2024-01-01T10:00-14:59 2024-01-01T10:00+15:00 2024-01-01T10:00+0530 0001-01-01T00:00Z 0001-01-01T00:00+01:00
+    9999-12-31T23:59-01:00 2016-12-31T23:59:60Z 2024-01-01t10:00z " "" "a" , a,b ' \\ # é 🇫🇷
+"""
 NASTY = [
-    *["", "NA", "N/A", "null", " ", " 5", "5 ", "+5", "-5", "0", "-0", "00", "007", "-007", "0.5", "00.5", "-0.0", "5.", ".5", "1,5", "1_000"],
-    *["5.7", "1e5", "1E5", "1e-400", "1e400", "0x10", "inf", "nan", "999999999999999", "1000000000000000", "9223372036854775807"],
-    *["9223372036854775808", "-9223372036854775808", "-9223372036854775809", "123456789012.345", "0.123456789012345", "12345678901.2345"],
-    *["0.00001", "0.000001", "9999999999999999.99", "10000000000000000.00", "9" * 38, "1" + "0" * 38, "true", "True", "tRUE", "false", "t", "1"],
-    *["2024-02-29", "2023-02-29", "2024-1-1", "01/02/2024", "0001-01-01", "0000-01-01", "9999-12-31", "10000-01-01", "infinity", "epoch"],
-    *["2024-01-01T10:00", "2024-01-01 10:00:00", "2024-01-01T10:00:00.123456", "2024-01-01T10:00:00.1234567", "2024-01-01T24:00"],
-    *["2024-01-01T10:00Z", "2024-01-01 10:00:00.5+05:30", "2024-01-01T10:00:00-14:59", "2024-01-01T10:00+15:00", "2024-01-01T10:00+0530"],
-    *["0001-01-01T00:00Z", "0001-01-01T00:00+01:00", "9999-12-31T23:59-01:00", "2016-12-31T23:59:60Z", "2024-01-01t10:00z", "2024-01-01T10"],
-    *['"', '""', 'say "hi"', '"a"', ' "a" ', ",", "a,b", "a\nb", "a\r\nb", "\n", "'", "\\", "#", "\t", "é", "٣", "🇫🇷", "\u200b", "\x01", "$5.00"],
+    *CELLS.split(),
+    "",
+    " ",
+    " 5",
+    "5 ",
+    "2024-01-01 10:00:00",
+    "2024-01-01 10:00:00.5+05:30",
+    'say "hi"',
+    ' "a" ',
+    "a\nb",
+    "a\r\nb",
+    "\n",
+    "\t",
+    "\x01",
 ]
 FLAVOURS = [
     st.sampled_from(NASTY),
@@ -120,9 +135,9 @@ FLAVOURS = [
 
 
 @st.composite
-def tables(draw, *, columns=st.integers(1, 4)):
+def tables(draw):
     """The header and rows of a small file; each column mostly of one flavour, with nulls and sometimes a nasty cell."""
-    width = draw(columns)
+    width = draw(st.integers(1, 4))
     kinds = [
         st.one_of(draw(st.sampled_from(FLAVOURS)), st.sampled_from(["", "NA"]), *([st.sampled_from(NASTY)] if draw(st.booleans()) else []))
         for _ in range(width)
@@ -149,9 +164,8 @@ DRESSES = st.fixed_dictionaries(
 
 def loaded(staged):
     """The rows of the staged file, in its own order, as Python values; instants in UTC."""
-    columns = [
-        f'timezone(\'UTC\', "{column.name}")' if column.type.kind is Kind.TIMESTAMP else f'"{column.name}"' for column in staged.schema.columns
-    ]
+    in_utc = {True: "timezone('UTC', \"{}\")", False: '"{}"'}
+    columns = [in_utc[column.type.kind is Kind.TIMESTAMP].format(column.name) for column in staged.schema.columns]
     with duckdb.connect(str(staged.path), read_only=True) as connection:
         return connection.execute(f"SELECT {', '.join(columns)} FROM rows").fetchall()  # noqa: S608 -- names of this test
 
@@ -240,6 +254,24 @@ def test_a_declared_type_takes_its_own_values_and_rejects_all_others(table, dres
     assert staged.rejects_found == len(wanted)
     assert staged.rows_rejected == len({number for number, _, _ in wanted})
     assert staged.rows_read == staged.rows_loaded + staged.rows_rejected == len(rows)
+
+
+@pytest.mark.parametrize("column_type", TYPES, ids=str)
+def test_each_nasty_cell_is_a_value_of_a_declared_type_or_is_rejected(column_type, tmp_path):
+    write(tmp_path / "file.csv", ("a",), [(cell,) for cell in NASTY])
+    staged = stage(tmp_path / "file.csv", Schema((Column("a", column_type),), (), ("NA",)), scratch=tmp_path)
+    read = [None if cell == "NA" else read_cell(column_type, cell) for cell in NASTY]
+    assert loaded(staged) == [(value,) for cell, value in zip(NASTY, read, strict=True) if cell == "NA" or value is not None]
+    assert [reject.value for reject in staged.rejects] == [
+        cell for cell, value in zip(NASTY, read, strict=True) if cell != "NA" and value is None
+    ]
+
+
+def test_each_nasty_cell_alone_proves_what_it_should(tmp_path):
+    write(tmp_path / "file.csv", [f"h{place}" for place in range(len(NASTY))], [NASTY])
+    seen = profile(tmp_path / "file.csv", scratch=tmp_path, null_words=("NA",))
+    proposed = {cell: str(column.proposed) for cell, column in zip(NASTY, seen.columns, strict=True)}
+    assert proposed == {cell: proposal([] if cell == "NA" else [cell]) for cell in NASTY}
 
 
 @FAST
@@ -366,6 +398,11 @@ def test_a_blank_line_is_not_a_row_and_a_quoted_nothing_is(tmp_path):
     assert loaded(one(tmp_path, b"a,b\r\n1,2\r\n\r\n3,\r\n", texts("a", "b"))) == [("1", "2"), ("3", None)]
 
 
+def test_blank_lines_are_not_rows_however_large_the_file(tmp_path):
+    staged = one(tmp_path, b"a,b\n" + b"1,2\n\n\n3,4\n" * 200_000, texts("a", "b"))
+    assert (staged.rows_read, staged.rows_loaded, staged.rows_rejected) == (400_000, 400_000, 0)
+
+
 def test_only_the_declared_words_are_null(tmp_path):
     content = b'a,b\nNA,\n,""\nnull,N/A\n'
     assert loaded(one(tmp_path, content, texts("a", "b", null_words=("", "NA")))) == [(None, None), (None, None), ("null", "N/A")]
@@ -467,7 +504,7 @@ def test_rows_that_the_engine_loses_stop_the_ingest(tmp_path):
 def test_a_leading_zero_at_row_250_000_keeps_the_column_text_and_the_file_its_order(tmp_path):
     path = tmp_path / "file.csv"
     rows = [("02116" if i == 250_000 else str(10_000 + i % 80_000), str(i)) for i in range(1, 300_001)]
-    write(path, ("zip", "n, or number"), rows, bom=b"\xef\xbb\xbf")
+    write(path, ("zip, of home", "number"), rows, bom=b"\xef\xbb\xbf")
     seen = profile(path, scratch=tmp_path)
     assert [str(column.proposed) for column in seen.columns] == ["text", "integer"]
     assert (seen.columns[0].leading_zeros, seen.columns[0].distinct) == (1, 80_001)

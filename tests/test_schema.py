@@ -166,8 +166,10 @@ def test_a_key_column_must_be_required():
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["fields", "name", "type", "primaryKey", "missingValues", "constraints"]), inner, max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["fields", "name", "type", "primaryKey", "missingValues", "constraints"]), inner, max_size=4)
+        ),
         max_leaves=12,
     )
 )

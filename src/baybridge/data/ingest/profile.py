@@ -76,7 +76,7 @@ def profile(path: Path, *, scratch: Path, null_words: tuple[str, ...] = DEFAULT_
     """
     source = read_source(path)
     with engine(":memory:", scratch=scratch, memory_limit=memory_limit) as connection:
-        ragged = fill(connection, source, f"CREATE TEMP TABLE cells AS SELECT * FROM {cells_sql(source)}", {})  # noqa: S608 -- our own names
+        ragged = fill(connection, source, f"CREATE TEMP TABLE cells AS SELECT * FROM {cells_sql(source)}", {})
         columns = _profile_columns(connection, source, null_words)
     return Profile(columns, source.rows, ragged.rows, null_words)
 
@@ -137,7 +137,7 @@ def _profile_columns(connection: duckdb.DuckDBPyConnection, source: Source, null
     for place in range(len(source.names)):
         # One column at a time, so that memory holds one column's different cells; the rest may spill.
         connection.execute(
-            f"INSERT INTO different SELECT {place}, c{place}, count(*) FROM cells"  # noqa: S608 -- our own numbers, words bound
+            f"INSERT INTO different SELECT {place}, c{place}, count(*) FROM cells"
             f" WHERE NOT list_contains($null_words::VARCHAR[], c{place}) GROUP BY c{place}",
             {"null_words": list(null_words)},
         )

@@ -40,7 +40,7 @@ _STRAY_QUOTE: Final = ("A quote stands where RFC 4180 has none", "Put quotes aro
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The records of one file: their count, the first one's text, whether a byte order mark stands before it, and how many begin before each offset asked for."""
+    """The records of one file: how many, the header's text, whether a byte order mark precedes it, how many begin before each offset."""
 
     count: int
     header: str

@@ -111,7 +111,7 @@ def _cast_sql(source: Source, schema: Schema, cells: tuple[str, ...]) -> str:
     vs, ts = ([f"{letter}{i}" for i in range(len(cells))] for letter in "vt")
     kept = f"CASE WHEN {' OR '.join(bad) or 'false'} THEN [{', '.join(vs)}] END AS cells"
     return (
-        f"CREATE TEMP TABLE typed AS SELECT {', '.join(ts)}, {kept} FROM ("  # noqa: S608 -- our own names, words bound
+        f"CREATE TEMP TABLE typed AS SELECT {', '.join(ts)}, {kept} FROM ("
         f"SELECT {', '.join(vs + typed)} FROM (SELECT {', '.join(texts)} FROM {cells_sql(source)}))"
     )
 
@@ -131,7 +131,7 @@ def _find_repeated_keys(connection: duckdb.DuckDBPyConnection, schema: Schema) -
         return
     whole = " AND ".join(f"t{index} IS NOT NULL" for index in _key_indexes(schema))
     connection.execute(
-        f"CREATE TEMP TABLE repeated AS SELECT typed.rowid AS r FROM typed SEMI JOIN"  # noqa: S608 -- our own names
+        f"CREATE TEMP TABLE repeated AS SELECT typed.rowid AS r FROM typed SEMI JOIN"
         f" (SELECT {keys} FROM typed WHERE {whole} GROUP BY {keys} HAVING count(*) > 1) USING ({keys})"
     )
 
@@ -139,10 +139,7 @@ def _find_repeated_keys(connection: duckdb.DuckDBPyConnection, schema: Schema) -
 def _rows_sql(schema: Schema) -> str:
     columns = ", ".join(f"t{index} AS {_identifier(column.name)}" for index, column in enumerate(schema.columns))
     order = ", ".join([*(f"t{index}" for index in _key_indexes(schema)), "rowid"])
-    return (
-        f"CREATE TABLE {TABLE} AS SELECT {columns} FROM typed"  # noqa: S608 -- names quoted
-        f" WHERE cells IS NULL AND rowid NOT IN (FROM repeated) ORDER BY {order}"
-    )
+    return f"CREATE TABLE {TABLE} AS SELECT {columns} FROM typed WHERE cells IS NULL AND rowid NOT IN (FROM repeated) ORDER BY {order}"
 
 
 def _key_indexes(schema: Schema) -> tuple[int, ...]:
@@ -166,7 +163,7 @@ def _faults_sql(schema: Schema) -> str:
 
 def _found_sql(schema: Schema) -> str:
     return (
-        f"SELECT (SELECT coalesce(sum(list_count({_faults_sql(schema)})), 0)::BIGINT FROM typed WHERE cells IS NOT NULL)"  # noqa: S608 -- our own names
+        f"SELECT (SELECT coalesce(sum(list_count({_faults_sql(schema)})), 0)::BIGINT FROM typed WHERE cells IS NOT NULL)"
         " + (SELECT count(*) FROM repeated)"
     )
 
@@ -175,7 +172,7 @@ def _listed(connection: duckdb.DuckDBPyConnection, schema: Schema, ragged: Ragge
     names = [column.name for column in schema.columns]
     cells = ", ".join(f"left(cells[{i}], $characters)" for i in range(1, len(names) + 1))
     bad = connection.execute(
-        f"SELECT rowid + 1, {_faults_sql(schema)}, [{cells}] FROM typed WHERE cells IS NOT NULL ORDER BY rowid LIMIT $listed",  # noqa: S608 -- our own names
+        f"SELECT rowid + 1, {_faults_sql(schema)}, [{cells}] FROM typed WHERE cells IS NOT NULL ORDER BY rowid LIMIT $listed",
         {"characters": VALUE_CHARACTERS, "listed": LISTED},
     ).fetchall()
     rejects = [
@@ -198,7 +195,7 @@ def _repeated(connection: duckdb.DuckDBPyConnection, schema: Schema) -> list[Rej
         return []
     values = ", ".join(f"t{index}" for index in _key_indexes(schema))
     found = connection.execute(
-        f"SELECT typed.rowid + 1, left(concat_ws(', ', {values}), $characters) FROM typed"  # noqa: S608 -- our own names
+        f"SELECT typed.rowid + 1, left(concat_ws(', ', {values}), $characters) FROM typed"
         " WHERE rowid IN (FROM repeated) ORDER BY typed.rowid LIMIT $listed",
         {"characters": VALUE_CHARACTERS, "listed": LISTED},
     ).fetchall()
