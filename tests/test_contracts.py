@@ -100,6 +100,8 @@ CONTRACTS: Final[dict[str, Contract]] = {
     f"GET {API}/audit/{{organization}}/verifier": Contract(None, VerifierShape, public=True),
     f"GET {API}/audit/{{organization}}/entries": Contract(("bts", "auditor"), EntriesShape),
 }
+
+
 @dataclass
 class Stage:
     """A served exchange with flights. `agreements` has one for each act, in the state that the act needs, and one to read under."""

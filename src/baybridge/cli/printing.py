@@ -70,7 +70,7 @@ def problem(error: BaybridgeError, report: PublishReport | None = None) -> Probl
     """The error with the members of problem details, as a server sends it."""
     advice = error.advice
     return ProblemShape(
-        type=f"/docs/errors#{error.code}",
+        type=f"/errors/{error.code}",
         title=error.facts.meaning,
         status=error.facts.status,
         detail=error.detail,

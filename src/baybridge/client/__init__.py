@@ -44,6 +44,7 @@ from baybridge.wire import (
 __all__ = ["Client", "LogVerdict", "Question", "RowsRejected", "chunks"]
 
 _CHUNK: Final = 1 << 20
+_MAX_PORT: Final = 65535
 _KEPT: Final = httpx2.Limits(keepalive_expiry=2)  # seconds; less than servers keep idle connections, or requests would meet a closing one
 _LOOPBACK: Final = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
@@ -305,7 +306,8 @@ def _address(url: str) -> str:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL:
         parsed = httpx2.URL("")
-    if parsed.scheme in {"http", "https"} and parsed.host and not parsed.userinfo and not parsed.query and not parsed.fragment:
+    host = bool(parsed.host) and "%" not in parsed.host and (parsed.port or 0) <= _MAX_PORT
+    if parsed.scheme in {"http", "https"} and host and not parsed.userinfo and not parsed.query and not parsed.fragment:
         return url.rstrip("/")
     raise Invalid(
         "invalid_request",
