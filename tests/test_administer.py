@@ -274,7 +274,7 @@ def test_a_revoked_token_is_as_good_as_none_and_revoking_again_keeps_the_first_t
 
 def when_revoked(world: World, token_id: str) -> str | None:
     with world.exchange.database.read() as connection:
-        return connection.exec_driver_sql("SELECT revoked FROM tokens WHERE id = ?", (token_id,)).scalar_one()  # type: ignore[no-any-return]
+        return connection.exec_driver_sql("SELECT revoked FROM tokens WHERE id = ?", (token_id,)).scalar_one()
 
 
 def test_revoking_one_token_leaves_the_holders_others(agencies: World) -> None:

@@ -208,7 +208,7 @@ def test_a_read_sees_one_state_while_others_write(database: Database) -> None:
 @given(
     instant=st.datetimes(
         min_value=datetime(2, 1, 1),  # noqa: DTZ001 -- hypothesis adds the zone
-        max_value=datetime(9998, 12, 31),  # noqa: DTZ001
+        max_value=datetime(9998, 12, 31),  # noqa: DTZ001 -- a naive time is what is refused
         timezones=st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))),
     )
 )

@@ -77,7 +77,7 @@ def test_two_homes_have_different_keys(tmp_path: Path) -> None:
     keys = read_keys(one)
     assert len(keys.wrapping) == len(keys.cursor) == 32
     assert keys.wrapping != keys.cursor
-    assert keys.log.private_bytes_raw() == load_pem_private_key((one.root / "keys" / "log.pem").read_bytes(), None).private_bytes_raw()  # type: ignore[union-attr]
+    assert keys.log.private_bytes_raw() == load_pem_private_key((one.root / "keys" / "log.pem").read_bytes(), None).private_bytes_raw()
 
 
 def test_making_a_home_where_there_is_one_refuses_and_touches_nothing(tmp_path: Path) -> None:

@@ -393,6 +393,12 @@ def test_a_header_alone_is_a_table_of_no_rows_and_text_columns(tmp_path):
         assert (staged.rows_read, staged.rows_loaded, loaded(staged)) == (0, 0, [])
 
 
+def test_a_quoted_header_behind_a_byte_order_mark_hides_no_row(tmp_path):
+    staged = one(tmp_path, b'\xef\xbb\xbf"a,",b\n1,2\n3\n5,6\n', texts("a,", "b"))
+    assert loaded(staged) == [("1", "2"), ("5", "6")]
+    assert reasons(staged) == {(2, None, "missing_columns")}
+
+
 def test_a_blank_line_is_not_a_row_and_a_quoted_nothing_is(tmp_path):
     assert loaded(one(tmp_path, b'a\n1\n\n""\n\n2\n\n', texts("a"))) == [("1",), (None,), ("2",)]
     assert loaded(one(tmp_path, b"a,b\r\n1,2\r\n\r\n3,\r\n", texts("a", "b"))) == [("1", "2"), ("3", None)]
@@ -495,7 +501,7 @@ def test_rows_that_the_engine_loses_stop_the_ingest(tmp_path):
     with engine(":memory:", scratch=tmp_path, memory_limit="1GB") as connection:
         lossy = f"CREATE TEMP TABLE cells AS FROM {cells_sql(source)} LIMIT 1"
         with pytest.raises(Corrupt):
-            fill(connection, source, lossy, {})
+            fill(connection, source, statement=lossy, count="SELECT count(*) FROM cells", values={})
 
 
 # Large files.

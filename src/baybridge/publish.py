@@ -111,7 +111,7 @@ class Publish:
         with self._entering_refusals(principal, "publish", name):
             _require_steward(principal, name)
         with self._workspace() as workspace:
-            dataset = self._dataset(name)
+            dataset = self._dataset(name, upload)
             source = spool(upload.chunks, workspace / "upload.csv")
             profiled, schema = self._schema(dataset, upload, workspace)
             staged = stage(workspace / "upload.csv", schema, scratch=workspace, memory_limit=self.memory_limit)
@@ -151,9 +151,12 @@ class Publish:
             updated=now,
         )
 
-    def _dataset(self, name: DatasetName) -> Dataset:
+    def _dataset(self, name: DatasetName, upload: Upload) -> Dataset:
+        """The dataset, which must be declared, unless nothing is to be written: a proposal can be looked at before that."""
         with self.database.read() as connection:
             require_organization(connection, name.organization)
+            if upload.dry_run and catalog.find(connection, name) is None:
+                return self._declared(name, None, Declaration())
             return catalog.require(connection, name)
 
     def _schema(self, dataset: Dataset, upload: Upload, workspace: Path) -> tuple[Profile, Schema]:

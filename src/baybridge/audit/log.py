@@ -232,26 +232,31 @@ def entries(connection: sa.Connection, organization: str, *, start: int = 0, lim
     while remaining is None or remaining > 0:
         size = _READ_BATCH if remaining is None else min(_READ_BATCH, remaining)
         rows = connection.execute(
-            sa.select(ENTRIES.c.number, ENTRIES.c.data)
+            sa.select(ENTRIES.c.number, sa.type_coerce(ENTRIES.c.data, sa.types.NullType))
             .where(ENTRIES.c.organization == organization, ENTRIES.c.number >= start)
             .order_by(ENTRIES.c.number)
             .limit(size)
         ).all()
-        yield from ((row.number, row.data) for row in rows)
+        yield from ((row[0], _stored_bytes(row[1])) for row in rows)
         if len(rows) < size:
             return
-        start = rows[-1].number + 1
+        start = rows[-1][0] + 1
         remaining = None if remaining is None else remaining - len(rows)
+
+
+def _stored_bytes(value: object) -> bytes:
+    """What stands where an entry was written: whoever altered it may have left a text or a number, which hashes to something else."""
+    return value if isinstance(value, bytes) else repr(value).encode()
 
 
 def side_records(connection: sa.Connection, organization: str) -> Iterator[tuple[int, bytes]]:
     """(index, bytes) of the side records that have not been erased."""
     rows = connection.execute(
-        sa.select(SIDE_RECORDS.c.number, SIDE_RECORDS.c.data)
+        sa.select(SIDE_RECORDS.c.number, sa.type_coerce(SIDE_RECORDS.c.data, sa.types.NullType))
         .where(SIDE_RECORDS.c.organization == organization)
         .order_by(SIDE_RECORDS.c.number)
     )
-    yield from ((row.number, row.data) for row in rows)
+    yield from ((row[0], _stored_bytes(row[1])) for row in rows)
 
 
 def keep_checkpoint(connection: sa.Connection, organization: str, *, size: int, note: str, now: datetime) -> None:
@@ -268,6 +273,13 @@ def checkpoints(connection: sa.Connection, organization: str) -> tuple[str, ...]
             sa.select(CHECKPOINTS.c.note).where(CHECKPOINTS.c.organization == organization).order_by(CHECKPOINTS.c.size)
         ).scalars()
     )
+
+
+def grown(connection: sa.Connection) -> tuple[str, ...]:
+    """The organizations whose log has grown since its newest checkpoint."""
+    signed = sa.select(sa.func.max(CHECKPOINTS.c.size)).where(CHECKPOINTS.c.organization == LOGS.c.organization).scalar_subquery()
+    query = sa.select(LOGS.c.organization).where(LOGS.c.size > sa.func.coalesce(signed, -1)).order_by(LOGS.c.organization)
+    return tuple(connection.execute(query).scalars())
 
 
 def latest_checkpoint(connection: sa.Connection, organization: str) -> str | None:

@@ -126,9 +126,11 @@ def datasets(connection: sa.Connection) -> tuple[Dataset, ...]:
 def find_version(connection: sa.Connection, dataset: Dataset, number: int | None) -> Version:
     """Give that version, or the latest for None. Raise NotFound."""
     wanted = dataset.latest if number is None else number
+    if not 1 <= wanted <= dataset.latest:
+        raise NotFound("not_found", f"{dataset.name} has no version {number}." if dataset.latest else f"{dataset.name} has no version yet.")
     row = connection.execute(sa.select(*_VERSION).where(VERSIONS.c.dataset == str(dataset.name), VERSIONS.c.number == wanted)).first()
     if row is None:
-        raise NotFound("not_found", f"{dataset.name} has no version {wanted}." if wanted else f"{dataset.name} has no version yet.")
+        raise NotFound("not_found", f"{dataset.name} has no version {wanted}.")
     objects = connection.execute(
         sa.select(MANIFEST_OBJECTS.c.sha256, MANIFEST_OBJECTS.c.size, MANIFEST_OBJECTS.c.rows, MANIFEST_OBJECTS.c.statistics)
         .where(MANIFEST_OBJECTS.c.dataset == str(dataset.name), MANIFEST_OBJECTS.c.number == wanted)

@@ -112,7 +112,7 @@ def _reasoned(name: str, rule: str, act: Callable[[Door, str, str], AgreementSha
 
     @agreement.command(name, help=rule)
     @click.argument("agreement_id", metavar="ID")
-    @click.option("--reason", required=True, metavar="TEXT", help="Why; both parties and the log keep it.")
+    @click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the agreement, for both parties.")
     @door_options
     def command(session: Session, agreement_id: str, reason: str) -> None:
         with session.door() as door:

@@ -15,7 +15,6 @@ from baybridge.wire import PlaceShape, ProblemShape, PublishReport
 
 MEDIA_TYPE: Final = "application/problem+json"
 _LOG: Final = logging.getLogger("baybridge.http")
-_NOT_ALLOWED: Final = 405
 
 
 def problem_shape(error: BaybridgeError, *, request_id: str | None = None, report: PublishReport | None = None) -> ProblemShape:
@@ -64,10 +63,8 @@ def on_http_exception(request: Request, error: Exception) -> Response:
     """Starlette's own refusals (no such address, wrong method), in our form."""
     if not isinstance(error, HTTPException):
         raise error
-    if error.status_code == _NOT_ALLOWED:
-        wrong: BaybridgeError = Invalid("invalid_request", "This address does not take that method.")
-        response = problem_response(request, wrong)
-        response.status_code = _NOT_ALLOWED
+    if error.status_code == CODES["method_not_allowed"].status:
+        response = problem_response(request, Invalid("method_not_allowed", "This address does not take that method."))
         response.headers.update(error.headers or {})
         return response
     missing = NotFound("not_found", "There is nothing at this address.", advice=Advice(next_step="Start at /api/v1/collections."))

@@ -64,9 +64,22 @@ class Watch:
     def sign_new(self) -> None:
         """Sign each log that has grown since its last checkpoint."""
         with self.database.read() as connection:
-            organizations = audit_log.logs(connection)
-        for organization in organizations:
+            grown = audit_log.grown(connection)
+        for organization in grown:
             self.checkpoint(organization)
+
+    def latest(self, organization: str) -> str:
+        """The newest checkpoint that was signed; it signs a first one only where there is none, so that asking writes nothing."""
+        with self.database.read() as connection:
+            self._require_log(connection, organization)
+            latest = audit_log.latest_checkpoint(connection, organization)
+        return latest or self.checkpoint(organization)
+
+    def published_verifier(self, organization: str) -> Verifier:
+        """The verifier of a log that exists. Raise NotFound for any other."""
+        with self.database.read() as connection:
+            self._require_log(connection, organization)
+        return self.verifier(organization)
 
     def entries(self, principal: Principal, organization: str, *, start: int, limit: int) -> Run:
         """Entries from `start` on, to the organization's auditors and the local operator."""

@@ -169,7 +169,8 @@ def _allows(agreement: Agreement, purpose: str | None) -> bool:
 def _no_agreement(ask: Ask) -> Refusal:
     return Refusal(
         "no_agreement",
-        f"Your organization has no agreement about {ask.dataset}" + ("." if ask.agreement is None else f" of the id {ask.agreement}."),
+        f"Your organization has no agreement about {ask.dataset}"
+        + ("." if ask.agreement is None else " of the id that the request names."),
         Advice(
             rule="A dataset that is not public is read under an agreement in force.",
             who_can_change=f"a steward of {ask.dataset.organization}, after your organization asks",

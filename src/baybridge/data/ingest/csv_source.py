@@ -127,19 +127,18 @@ def cells_sql(source: Source) -> str:
     return f"(SELECT * FROM {read} OFFSET 1)" if source.quoted_behind_bom else read
 
 
-def fill(connection: duckdb.DuckDBPyConnection, source: Source, statement: str, values: dict[str, object]) -> Ragged:
-    """Run a CREATE TABLE ... AS over `cells_sql` and account for every row of the file.
+def fill(connection: duckdb.DuckDBPyConnection, source: Source, *, statement: str, count: str, values: dict[str, object]) -> Ragged:
+    """Run a CREATE TABLE ... AS over `cells_sql` and account for every row of the file; `count` selects how many rows were read whole.
 
     Raise Invalid (`file_unreadable`) where the quotes are such that nobody can tell the rows, and Corrupt where rows were lost.
     """
     try:
-        made = connection.execute(statement, {"path": str(source.path), **values}).fetchone()
+        connection.execute(statement, {"path": str(source.path), **values})
     except duckdb.InvalidInputException:
         refuse_stray_quote(source.path)
         raise unreadable("The file cannot be read as CSV", "Check its quotes and line ends.") from None
-    whole = made[0] if made else 0
-    counts = connection.execute("SELECT count(*), count(DISTINCT line_byte_position) FROM reject_errors").fetchone()
-    faults, ragged = counts or (0, 0)
+    whole = connection.execute(count).fetchall()[0][0]
+    faults, ragged = connection.execute("SELECT count(*), count(DISTINCT line_byte_position) FROM reject_errors").fetchall()[0]
     if faults >= _MAX_FAULTS:
         raise unreadable(f"More than {_MAX_FAULTS:,} faults in the shape of rows", "Check the delimiter, and that rows match the header.")
     if whole + ragged != source.rows:

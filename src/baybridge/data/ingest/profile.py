@@ -76,8 +76,14 @@ def profile(path: Path, *, scratch: Path, null_words: tuple[str, ...] = DEFAULT_
     """
     source = read_source(path)
     with engine(":memory:", scratch=scratch, memory_limit=memory_limit) as connection:
-        ragged = fill(connection, source, f"CREATE TEMP TABLE cells AS SELECT * FROM {cells_sql(source)}", {})
-        columns = _profile_columns(connection, source, null_words)
+        ragged = fill(
+            connection,
+            source,
+            statement=_different_sql(source),
+            count="SELECT coalesce(sum(n), 0)::BIGINT FROM different WHERE place = 0",
+            values={},
+        )
+        columns = _profile_columns(connection, source, null_words, rows=source.rows - ragged.rows)
     return Profile(columns, source.rows, ragged.rows, null_words)
 
 
@@ -120,6 +126,7 @@ _FACTS: Final = """
             WHEN {datetime} IS NOT NULL THEN 'datetime'
         END AS kind
         FROM different
+        WHERE NOT list_contains($null_words::VARCHAR[], v)
     )
     GROUP BY place
 """.format(
@@ -132,17 +139,19 @@ _FACTS: Final = """
 _NO_CELLS: Final = (0, 0, None, None, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
-def _profile_columns(connection: duckdb.DuckDBPyConnection, source: Source, null_words: tuple[str, ...]) -> tuple[ColumnProfile, ...]:
-    connection.execute("CREATE TEMP TABLE different (place INTEGER, v VARCHAR, n BIGINT)")
-    for place in range(len(source.names)):
-        # One column at a time, so that memory holds one column's different cells; the rest may spill.
-        connection.execute(
-            f"INSERT INTO different SELECT {place}, c{place}, count(*) FROM cells"
-            f" WHERE NOT list_contains($null_words::VARCHAR[], c{place}) GROUP BY c{place}",
-            {"null_words": list(null_words)},
-        )
-    rows = connection.execute("SELECT count(*) FROM cells").fetchall()[0][0]
-    found = {place: facts for place, *facts in connection.execute(_FACTS).fetchall()}
+def _different_sql(source: Source) -> str:
+    """CREATE TABLE different: each column's place, its different cells, and how often each stands there. The file is never held whole."""
+    cells = ", ".join(f"c{place}" for place in range(len(source.names)))
+    return (
+        "CREATE TEMP TABLE different AS SELECT place, v, count(*) AS n FROM"
+        f" (SELECT unnest([{cells}]) AS v, unnest(range({len(source.names)})) AS place FROM {cells_sql(source)}) GROUP BY place, v"
+    )
+
+
+def _profile_columns(
+    connection: duckdb.DuckDBPyConnection, source: Source, null_words: tuple[str, ...], *, rows: int
+) -> tuple[ColumnProfile, ...]:
+    found = {place: facts for place, *facts in connection.execute(_FACTS, {"null_words": list(null_words)}).fetchall()}
     columns = []
     for place, name in enumerate(source.names):
         cells, *facts = found.get(place, _NO_CELLS)

@@ -60,7 +60,13 @@ def stage(path: Path, schema: Schema, *, scratch: Path, memory_limit: str = DEFA
     cells = _cells_by_column(source, schema)
     database = Path(mkdtemp(prefix="stage-", dir=scratch)) / "staged.duckdb"
     with engine(str(database), scratch=scratch, memory_limit=memory_limit) as connection:
-        ragged = fill(connection, source, _cast_sql(source, schema, cells), {"null_words": list(schema.null_words)})
+        ragged = fill(
+            connection,
+            source,
+            statement=_cast_sql(source, schema, cells),
+            count="SELECT count(*) FROM typed",
+            values={"null_words": list(schema.null_words)},
+        )
         _find_repeated_keys(connection, schema)
         loaded = _one(connection, _rows_sql(schema))
         rejected = ragged.rows + _one(connection, "SELECT count(*) FROM typed WHERE cells IS NOT NULL OR rowid IN (FROM repeated)")

@@ -18,10 +18,10 @@ MAX_ENTRIES: Final = 1000
 
 
 async def checkpoint(request: Request) -> Response:
-    """Answer GET /audit/{organization}/checkpoint: the log as it stands now, as a C2SP signed note."""
+    """Answer GET /audit/{organization}/checkpoint: the newest checkpoint, as a C2SP signed note."""
     parameters(request, ())
     organization = parse_organization(request.path_params["organization"])
-    note = await call(request, lambda exchange: exchange.watch.checkpoint(organization))
+    note = await call(request, lambda exchange: exchange.watch.latest(organization))
     return PlainTextResponse(note, headers={"cache-control": "no-cache"})
 
 
@@ -29,7 +29,7 @@ async def verifier(request: Request) -> Response:
     """Answer GET /audit/{organization}/verifier: the public key of the log as a C2SP verifier key."""
     parameters(request, ())
     organization = parse_organization(request.path_params["organization"])
-    return json_response(await call(request, lambda exchange: VerifierShape(verifier=str(exchange.watch.verifier(organization)))))
+    return json_response(await call(request, lambda exchange: VerifierShape(verifier=str(exchange.watch.published_verifier(organization)))))
 
 
 async def entries(request: Request) -> Response:
