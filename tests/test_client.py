@@ -69,7 +69,7 @@ def answering(*answers: Answer) -> Iterator[SmallServer]:
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         small = SmallServer(f"http://127.0.0.1:{server.server_address[1]}")
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
             yield small

@@ -494,14 +494,37 @@ def test_a_file_of_two_thousand_columns_is_profiled_and_staged(tmp_path):
     assert (staged.rows_loaded, staged.rows_rejected, staged.rejects_found) == (1, 1, 2_000)
 
 
-def test_rows_that_the_engine_loses_stop_the_ingest(tmp_path):
+@pytest.mark.parametrize(
+    ("lossy", "quoted"),
+    [
+        ("SELECT * FROM {} LIMIT 1", True),
+        ("SELECT * FROM {} LIMIT 1", False),
+        ("SELECT c0, left(c1, 1) AS c1 FROM {}", True),
+        ("SELECT c0, trim(c1) AS c1 FROM {}", True),
+    ],
+    ids=["a row", "a row without quotes", "a letter", "a space"],
+)
+def test_what_the_engine_loses_stops_the_ingest(lossy, quoted, tmp_path):
     path = tmp_path / "file.csv"
-    path.write_bytes(b"a\n1\n2\n")
+    path.write_bytes(b'a,b\n1,"1, ""2"" "\n2, x\n3\n' if quoted else b"a,b\n1, x\n2,y\n3\n")
     source = read_source(path)
+    counts = "SELECT count(*), sum(strlen(replace(c0 || c1, '\"', '')))::BIGINT FROM cells"
     with engine(":memory:", scratch=tmp_path, memory_limit="1GB") as connection:
-        lossy = f"CREATE TEMP TABLE cells AS FROM {cells_sql(source)} LIMIT 1"
+        whole = f"CREATE TEMP TABLE cells AS FROM {cells_sql(source)}"
+        assert fill(connection, source, statement=whole, counts=counts, values={}).rows == 1
+    with engine(":memory:", scratch=tmp_path, memory_limit="1GB") as connection:
+        less = f"CREATE TEMP TABLE cells AS {lossy.format(cells_sql(source))}"
         with pytest.raises(Corrupt):
-            fill(connection, source, statement=lossy, count="SELECT count(*) FROM cells", values={})
+            fill(connection, source, statement=less, counts=counts, values={})
+
+
+def test_quotes_that_mislead_the_engine_are_refused_with_their_line(tmp_path):
+    path = tmp_path / "file.csv"
+    path.write_bytes(b'h0,h1\na\n\n\n""""a,"a"a,\n')
+    for read in (lambda: profile(path, scratch=tmp_path), lambda: stage(path, texts("h0", "h1"), scratch=tmp_path)):
+        with pytest.raises(Invalid) as caught:
+            read()
+        assert "line 5" in caught.value.detail
 
 
 # Large files.
@@ -531,15 +554,17 @@ def test_cells_with_line_ends_and_ragged_rows_far_into_a_file_are_counted_right(
     assert loaded(staged) == [(str(i), f'some words, and\r\nmore "of them" {i}') for _ in range(4) for i in range(20_000)]
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_setting_and_not_by_the_file(tmp_path):
     path = tmp_path / "file.csv"
     with path.open("wb") as file:
         file.write(b"k,v\n")
         for block in range(60):
-            file.writelines(b"%09d,%s\n" % (block * 10_000 + i, b"x%d" % i * 12) for i in range(10_000))
-    seen = profile(path, scratch=tmp_path, memory_limit="64MB")
+            file.writelines(b"%09d,%s\n" % (block * 10_000 + i, b"x%d" % i * 50) for i in range(10_000))
+    assert path.stat().st_size > 128_000_000
+    seen = profile(path, scratch=tmp_path, memory_limit="128MB")
     assert (seen.rows_read, seen.columns[0].distinct) == (600_000, 600_000)
-    staged = stage(path, propose(seen, ("k",)), scratch=tmp_path, memory_limit="64MB")
+    staged = stage(path, propose(seen, ("k",)), scratch=tmp_path, memory_limit="128MB")
     assert staged.rows_loaded == 600_000
 
 

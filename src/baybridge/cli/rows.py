@@ -59,44 +59,44 @@ def get(  # noqa: PLR0913 -- each is an option of the command
         purpose=purpose,
     )
     with session.client() as client:
-        pages = _cut(client.pages(dataset, **question), wanted)
+        pages = _until(client.pages(dataset, **question), wanted)
         if session.as_json or output == "table":
-            _print_whole(session, list(pages), names(columns))
+            _print_whole(session, list(pages), wanted, names(columns))
         else:
-            _print_pages(pages, names(columns), output)
+            _print_pages(pages, wanted, names(columns), output)
 
 
-def _cut(pages: Iterator[ItemsShape], wanted: int | None) -> Iterator[ItemsShape]:
-    """The pages up to the row that is the last one wanted; no page after it is asked for."""
-    left = wanted
+def _until(pages: Iterator[ItemsShape], wanted: int | None) -> Iterator[ItemsShape]:
+    """The pages up to the one with the last row that is wanted, whole; no page after it is asked for."""
+    had = 0
     for page in pages:
-        if left is None:
-            yield page
-            continue
-        yield msgspec.structs.replace(page, items=page.items[:left])
-        left -= len(page.items)
-        if left <= 0:
+        yield page
+        had += len(page.items)
+        if wanted is not None and had >= wanted:
             return
 
 
-def _print_whole(session: Session, pages: list[ItemsShape], columns: tuple[str, ...]) -> None:
-    rows = list(itertools.chain.from_iterable(page.items for page in pages))
-    last = pages[-1]
-    more = any(link.rel == "next" for link in last.links) or len(rows) < sum(len(page.items) for page in pages)
+def _print_whole(session: Session, pages: list[ItemsShape], wanted: int | None, columns: tuple[str, ...]) -> None:
+    read = list(itertools.chain.from_iterable(page.items for page in pages))
+    rows, last = read[:wanted], pages[-1]
+    more = len(read) > len(rows) or any(link.rel == "next" for link in last.links)
     session.show({"version": last.version, "items": rows, "more": more}, _table(rows, columns))
     session.note(f"{len(rows):,} rows of version {last.version}{'; there are more (--limit, --all)' if more else ''}.")
 
 
-def _print_pages(pages: Iterator[ItemsShape], columns: tuple[str, ...], output: str) -> None:
-    headed = False
+def _print_pages(pages: Iterator[ItemsShape], wanted: int | None, columns: tuple[str, ...], output: str) -> None:
+    left, shown = wanted, columns
+    if output == "csv" and shown:
+        click.echo(csv_lines([shown]), nl=False)
     for page in pages:
+        rows = page.items[:left]
+        left = None if left is None else left - len(rows)
         if output == "ndjson":
-            click.echo(b"".join(msgspec.json.encode(row) + b"\n" for row in page.items), nl=False)
+            click.echo(b"".join(msgspec.json.encode(row) + b"\n" for row in rows), nl=False)
             continue
-        shown = columns or tuple(itertools.chain.from_iterable(page.items[:1]))
-        header = [] if headed or not shown else [shown]
-        headed = headed or bool(shown)
-        click.echo(csv_lines([*header, *(list(row.values()) for row in page.items)]), nl=False)
+        header = [] if shown or not rows else [tuple(rows[0])]
+        shown = shown or tuple(itertools.chain.from_iterable(rows[:1]))
+        click.echo(csv_lines([*header, *(list(row.values()) for row in rows)]), nl=False)
 
 
 def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> list[str]:

@@ -148,7 +148,7 @@ def _choose(ask: Ask, principal: Principal | None, agreements: Sequence[Agreemen
     purpose = ask.purpose or bound
     fitting = [each for each in candidates if _allows(each, purpose)]
     in_force = [each for each in fitting if each.standing(now) is Standing.ACTIVE]
-    if purpose is None and in_force:
+    if purpose is None and any(each.terms for each in in_force):
         return _purpose_required(in_force)
     if len(in_force) == 1:
         return in_force[0]

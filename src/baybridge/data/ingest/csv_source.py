@@ -51,11 +51,16 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file that was read through once: proof that it is UTF-8 CSV with one header of different, non-blank names."""
+    """A file that was read through once: proof that it is UTF-8 CSV with one header of different, non-blank names.
+
+    `content` is the bytes of its data rows that are neither quotes nor line ends between rows; `quoted`, whether it has any quotes there.
+    """
 
     path: Path
     names: tuple[str, ...]
     rows: int
+    content: int
+    quoted: bool
     quoted_behind_bom: bool
 
 
@@ -70,7 +75,8 @@ class Ragged:
 def read_source(path: Path) -> Source:
     """Read the file through and take its header. Raise Invalid (`file_unreadable`), saying where, when it is no CSV with a header."""
     records = read_records(path)
-    return Source(path, _header(records.header), records.count - 1, records.bom and '"' in records.header)
+    quoted_behind_bom = records.bom and '"' in records.header
+    return Source(path, _header(records.header), records.count - 1, records.content, records.quotes > 0, quoted_behind_bom)
 
 
 def _header(record: str) -> tuple[str, ...]:
@@ -127,9 +133,19 @@ def cells_sql(source: Source) -> str:
     return f"(SELECT * FROM {read} OFFSET 1)" if source.quoted_behind_bom else read
 
 
-def fill(connection: duckdb.DuckDBPyConnection, source: Source, *, statement: str, count: str, values: dict[str, object]) -> Ragged:
-    """Run a CREATE TABLE ... AS over `cells_sql` and account for every row of the file; `count` selects how many rows were read whole.
+def content_sql(source: Source) -> str:
+    """Give the expression for a row's content in bytes, its commas and quotes left out; null where the file has no quotes to mislead."""
+    if not source.quoted:
+        return "NULL::BIGINT"
+    cells = ", ".join(f"c{index}" for index in range(len(source.names)))
+    return f"strlen(replace(concat({cells}), '\"', ''))"
 
+
+def fill(connection: duckdb.DuckDBPyConnection, source: Source, *, statement: str, counts: str, values: dict[str, object]) -> Ragged:
+    """Run a CREATE TABLE ... AS over `cells_sql` and account for every row and byte of the file.
+
+    `counts` selects how many rows were read whole, and their content in bytes. Each byte of a file is a quote, a separator or content, so
+    content that is less than the file's shows a reader that was misled by quotes. DuckDB is, without a word, by spaces beside them (dropped) and by text behind them.
     Raise Invalid (`file_unreadable`) where the quotes are such that nobody can tell the rows, and Corrupt where rows were lost.
     """
     try:
@@ -137,14 +153,21 @@ def fill(connection: duckdb.DuckDBPyConnection, source: Source, *, statement: st
     except duckdb.InvalidInputException:
         refuse_stray_quote(source.path)
         raise unreadable("The file cannot be read as CSV", "Check its quotes and line ends.") from None
-    whole = connection.execute(count).fetchall()[0][0]
-    faults, ragged = connection.execute("SELECT count(*), count(DISTINCT line_byte_position) FROM reject_errors").fetchall()[0]
+    whole, content = connection.execute(counts).fetchall()[0]
+    faults, ragged, ragged_content = connection.execute(_RAGGED).fetchall()[0]
     if faults >= _MAX_FAULTS:
         raise unreadable(f"More than {_MAX_FAULTS:,} faults in the shape of rows", "Check the delimiter, and that rows match the header.")
-    if whole + ragged != source.rows:
+    commas = whole * (len(source.names) - 1)
+    if whole + ragged != source.rows or (source.quoted and content + commas + ragged_content != source.content):
         refuse_stray_quote(source.path)
-        raise Corrupt("corrupt", f"Of {source.rows:,} rows, {whole:,} were read and {ragged:,} found ragged: the counts do not balance.")
+        raise Corrupt("corrupt", f"Of {source.rows:,} rows, {whole:,} were read and {ragged:,} found ragged: rows or bytes do not balance.")
     return Ragged(ragged, _listed(connection, source) if ragged else ())
+
+
+_RAGGED: Final = """
+    SELECT coalesce(sum(faults), 0)::BIGINT, count(*), coalesce(sum(strlen(replace(trim(line, E'\\r\\n'), '"', ''))), 0)::BIGINT
+    FROM (SELECT count(*) AS faults, any_value(csv_line) AS line FROM reject_errors GROUP BY line_byte_position)
+"""
 
 
 def _listed(connection: duckdb.DuckDBPyConnection, source: Source) -> tuple[Reject, ...]:

@@ -80,7 +80,7 @@ def profile(path: Path, *, scratch: Path, null_words: tuple[str, ...] = DEFAULT_
             connection,
             source,
             statement=_different_sql(source),
-            count="SELECT coalesce(sum(n), 0)::BIGINT FROM different WHERE place = 0",
+            counts=_COUNTS,
             values={},
         )
         columns = _profile_columns(connection, source, null_words, rows=source.rows - ragged.rows)
@@ -136,6 +136,9 @@ _FACTS: Final = """
     decimal=lexical.is_point_number("v"),
     **{str(kind): lexical.cast(ColumnType(kind), "v") for kind in (Kind.INTEGER, Kind.BOOLEAN, Kind.DATE, Kind.TIMESTAMP, Kind.DATETIME)},
 )
+_COUNTS: Final = """
+    SELECT coalesce(sum(n) FILTER (place = 0), 0)::BIGINT, coalesce(sum(n * strlen(replace(v, '"', ''))), 0)::BIGINT FROM different
+"""
 _NO_CELLS: Final = (0, 0, None, None, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 

@@ -26,25 +26,27 @@ _QUOTED: Final = rb'"[^"]*+(?:""[^"]*+)*+"'
 _QUOTED_CELL: Final = re.compile(rb"(?:^|(?<=,))" + _QUOTED)
 
 
-def _grammar(unquoted: bytes) -> re.Pattern[bytes]:
-    cell = rb"(?:" + _QUOTED + rb"|" + unquoted + rb")"
-    return re.compile(cell + rb"(?:," + cell + rb")*+")
-
-
-_STRICT: Final = _grammar(rb'[^",\r\n]*+')
-# A quote in the middle of an unquoted cell stands for itself, as in Python's csv and in DuckDB. But beside a quote that opens or closes a
-# cell, DuckDB drops spaces and others keep them: there no reading is safe.
-_SAFE: Final = _grammar(rb'(?! *+")[^,\r\n]*+')
-_STRAY_QUOTE: Final = ("A quote stands where RFC 4180 has none", "Put quotes around whole cells, and double each quote inside.")
+_CELL: Final = rb"(?:" + _QUOTED + rb'|[^",\r\n]*+)'
+_RECORD: Final = re.compile(_CELL + rb"(?:," + _CELL + rb")*+")
+_STRAY: Final = (
+    "A quote stands inside a cell or with a space beside it, or a CR stands outside quotes",
+    "Put quotes around whole cells, double each quote inside, leave no space between quotes and commas, and end lines in LF or CRLF.",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The records of one file: how many, the header's text, whether a byte order mark precedes it, how many begin before each offset."""
+    """The records of one file.
+
+    `count` has the header in it, `bom` says whether a byte order mark stands before it. `quotes` counts the quotes behind the header, and
+    `content` the other bytes there, line ends between records left out. `before` is how many records begin before each offset asked for.
+    """
 
     count: int
     header: str
     bom: bool
+    quotes: int
+    content: int
     before: tuple[int, ...]
 
 
@@ -52,15 +54,18 @@ def read_records(path: Path, *, offsets: Sequence[int] = ()) -> Records:
     """Count the file's records. `offsets` are ascending byte offsets at which records begin, or the line ends just before them.
 
     Raise Invalid (`file_unreadable`) with the line, and byte where it helps, for bytes that are not UTF-8, NUL, mixed or CR-only line
-    ends, spaces beside quotes, an unclosed quote, a record over 16 MB or far wider than the header, and a first line that is blank.
+    ends, an unclosed quote, a record over 16 MB or far wider than the header, and a first line that is blank or not RFC 4180.
     """
     scan = _Scan(strict=False)
     before = _run(scan, path, offsets)
-    return Records(scan.records, scan.header.decode("utf-8"), scan.bom, tuple(before))
+    return Records(scan.records, scan.header.decode("utf-8"), scan.bom, scan.quotes, scan.content, tuple(before))
 
 
 def refuse_stray_quote(path: Path) -> None:
-    """Raise Invalid (`file_unreadable`) with the line of the first record whose quotes are not as RFC 4180 has them, if there is one."""
+    """Raise Invalid (`file_unreadable`) with the line of the first record whose quotes are not as RFC 4180 has them, if there is one.
+
+    For when the engine's rows or bytes do not balance. A quote in the middle of an unquoted cell is harmless by itself: it stands for itself.
+    """
     _run(_Scan(strict=True), path, ())
 
 
@@ -116,6 +121,8 @@ class _Scan:
     header: bytes = b""
     most_commas: int = 0
     bom: bool = False
+    quotes: int = 0
+    content: int = 0
     crlf: bool | None = None
     opened: list[bytes] = field(default_factory=list)
     opened_bytes: int = 0
@@ -134,7 +141,7 @@ class _Scan:
     def starting(self) -> int:
         """How many records there are, where the engine says that one more begins."""
         if self.opened:
-            self._refuse_record(*_STRAY_QUOTE)
+            self._refuse_record(*_STRAY)
         return self.records
 
     def finish(self) -> None:
@@ -166,11 +173,14 @@ class _Scan:
             return False
         blank = lines.count(b"\r" if self.crlf else b"")
         lines.append(last)
-        if b'"' in buffer and (self.strict or b' "' in buffer or b'" ' in buffer or any(line.count(b'"') & 1 for line in lines)):
+        quotes = buffer.count(b'"')
+        if quotes and (self.strict or any(line.count(b'"') & 1 for line in lines)):
             return False
         if max(map(len, lines)) > self.most_commas and max(line.count(b",") for line in lines) > self.most_commas:
             return False
         self.records += ends + bool(last) - blank
+        self.quotes += quotes
+        self.content += len(buffer) - quotes - ends - returns
         self.lines += ends
         return True
 
@@ -203,21 +213,19 @@ class _Scan:
             if not self.records:
                 self._refuse_record("The first line is blank: there is no header", "Make the first row the names of the columns.")
             return
-        self._check_quotes(body)
+        if (self.strict or not self.records or b"\r" in body) and not _RECORD.fullmatch(body):
+            self._refuse_record(*_STRAY)
         if not self.records:
             self.header = body
             self.most_commas = _QUOTED_CELL.sub(b"", body).count(b",") + _MAX_EXTRA_CELLS
-        elif body.count(b",") > self.most_commas and _QUOTED_CELL.sub(b"", body).count(b",") > self.most_commas:
+            self.records = 1
+            return
+        if body.count(b",") > self.most_commas and _QUOTED_CELL.sub(b"", body).count(b",") > self.most_commas:
             self._refuse_record("A row has far more cells than the header", "Check that each row has the header's number of cells.")
+        quotes = body.count(b'"')
         self.records += 1
-
-    def _check_quotes(self, body: bytes) -> None:
-        if self.strict:
-            if b'"' in body and not _STRICT.fullmatch(body):
-                self._refuse_record(*_STRAY_QUOTE)
-        elif (b"\r" in body or b' "' in body or b'" ' in body) and not _SAFE.fullmatch(body):
-            what = "A space stands beside a cell's quote, text follows a closing quote, or a CR stands outside quotes"
-            self._refuse_record(what, "Remove the spaces between commas and quotes, and end lines in LF or CRLF.")
+        self.quotes += quotes
+        self.content += len(body) - quotes
 
     def _refuse_record(self, what: str, next_step: str) -> NoReturn:
         raise unreadable(what, next_step, line=self.first_line)

@@ -22,6 +22,7 @@ from baybridge.data.ingest.csv_source import (
     Reject,
     Source,
     cells_sql,
+    content_sql,
     engine,
     fill,
     read_source,
@@ -64,7 +65,7 @@ def stage(path: Path, schema: Schema, *, scratch: Path, memory_limit: str = DEFA
             connection,
             source,
             statement=_cast_sql(source, schema, cells),
-            count="SELECT count(*) FROM typed",
+            counts="SELECT count(*), coalesce(sum(content), 0)::BIGINT FROM typed",
             values={"null_words": list(schema.null_words)},
         )
         _find_repeated_keys(connection, schema)
@@ -110,15 +111,16 @@ def _hint(name: str, candidates: list[str]) -> str | None:
 
 
 def _cast_sql(source: Source, schema: Schema, cells: tuple[str, ...]) -> str:
-    """CREATE TABLE typed: t0, t1, ... in schema order and file order, and `cells`, the row's texts where one of them is rejected."""
+    """CREATE TABLE typed: t0, t1, ... in schema order, rows in file order; `cells`, the texts where one is rejected; `content`."""
     texts = [f"CASE WHEN NOT list_contains($null_words::VARCHAR[], {cell}) THEN {cell} END AS v{i}" for i, cell in enumerate(cells)]
     typed = [f"{lexical.cast(column.type, f'v{i}')} AS t{i}" for i, column in enumerate(schema.columns)]
     bad = [condition for i, column in enumerate(schema.columns) if (condition := _is_bad(column, i))]
     vs, ts = ([f"{letter}{i}" for i in range(len(cells))] for letter in "vt")
     kept = f"CASE WHEN {' OR '.join(bad) or 'false'} THEN [{', '.join(vs)}] END AS cells"
+    texts.append(f"{content_sql(source)} AS content")
     return (
-        f"CREATE TEMP TABLE typed AS SELECT {', '.join(ts)}, {kept} FROM ("
-        f"SELECT {', '.join(vs + typed)} FROM (SELECT {', '.join(texts)} FROM {cells_sql(source)}))"
+        f"CREATE TEMP TABLE typed AS SELECT {', '.join(ts)}, {kept}, content FROM ("
+        f"SELECT {', '.join(vs + typed)}, content FROM (SELECT {', '.join(texts)} FROM {cells_sql(source)}))"
     )
 
 
