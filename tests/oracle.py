@@ -259,7 +259,7 @@ def own_order(table: Table, deal: Deal | None) -> list[str]:
 
 
 def arranged(rows: Iterable[Row], sort: Sequence[tuple[str, bool]], *, signed_zeros: bool = False) -> list[Row]:
-    """Nulls last in both directions; rows that compare equal stay as they stood. Negative zero is below zero only where rows are numbered."""
+    """Nulls last in both directions; rows that compare equal stay as they stood. Negative zero is below zero where rows are numbered."""
     ordered = list(rows)
     for name, descends in reversed(sort):
         known = [row for row in ordered if row[name] is not None]

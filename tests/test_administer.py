@@ -107,7 +107,9 @@ def test_an_agencys_people_are_listed_to_its_admins_and_the_operator(agencies: W
     wanted = expected(name, "dot")
     assert outcome(lambda: agencies.exchange.administer.principals(actor(agencies, name), "dot")) == wanted
     added = log(agencies, "dot")[len(before) :]
-    assert [(entry["kind"], entry["act"], entry["code"]) for entry in added] == ([] if wanted == "ok" else [("refusal", "principals", wanted)])
+    assert [(entry["kind"], entry["act"], entry["code"]) for entry in added] == (
+        [] if wanted == "ok" else [("refusal", "principals", wanted)]
+    )
 
 
 @pytest.mark.parametrize("name", ACTORS)

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,15 +102,32 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     world.exchange.close()
 
 
-def process(*arguments: object, environment: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "baybridge.cli.main", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={"PATH": os.environ["PATH"], **{k: v for k, v in os.environ.items() if k == "PYTHONPATH"}, **(environment or {})},
-        **options,
-    )
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a command as a process of its own. Whatever still runs when the test ends is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start_one(*arguments: object, environment: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "baybridge.cli.main", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ} | dict(environment or {}),
+            **options,
+        )
+        started.append(process)
+        return process
+
+    yield start_one
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        with process:
+            process.wait(timeout=20)
 
 
 def commands(group: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -479,17 +496,17 @@ main()
         assert (ran.returncode, "pip install 'baybridge[server]'" in ran.stderr) == (2, True)
 
 
-def test_a_server_says_where_it_serves_and_ends_well_and_quietly(tmp_path: Path) -> None:
+def test_a_server_says_where_it_serves_and_ends_well_and_quietly(tmp_path: Path, start: Start) -> None:
     world = make_world(tmp_path / "home")
     world.publish("bts.flights", FLIGHTS, key=("flight",))
     world.sign(world.terms())
-    serve = process("serve", "--home", world.root, "--port", "0", "--json")
+    serve = start("serve", "--home", world.root, "--port", "0", "--json")
     assert serve.stdout is not None
     url = json.loads(serve.stdout.readline())["url"]
     server = Server(url, serve)
     with server.client(world.secrets["dot", "analyst"], purpose="noise-study") as client:
         assert client.get("/api/v1/collections/bts.flights/items").status_code == 200
-    second = process("serve", "--home", world.root, "--port", "0")
+    second = start("serve", "--home", world.root, "--port", "0")
     assert "Another process serves this home" in second.communicate(timeout=20)[1]
     assert second.returncode == 8
     serve.send_signal(signal.SIGTERM)
@@ -498,20 +515,20 @@ def test_a_server_says_where_it_serves_and_ends_well_and_quietly(tmp_path: Path)
     assert (serve.returncode, out, err) == (0, "", "")
 
 
-def test_a_publication_leaves_nothing_on_standard_error(place: Place, tmp_path: Path) -> None:
+def test_a_publication_leaves_nothing_on_standard_error(place: Place, tmp_path: Path, start: Start) -> None:
     """The engine's bindings complain at exit about what was left open."""
     file = tmp_path / "f.csv"
     file.write_bytes(b"a\n1\n")
-    done = process("publish", "bts.quiet", file, "--accept-schema", "--home", place.world.root)
+    done = start("publish", "bts.quiet", file, "--accept-schema", "--home", place.world.root)
     assert done.communicate(timeout=30)[1] == ""
     file.write_bytes(b'a\n"1\n')
-    unreadable = process("publish", "bts.quiet", file, "--home", place.world.root)
+    unreadable = start("publish", "bts.quiet", file, "--home", place.world.root)
     assert "leaked" not in unreadable.communicate(timeout=30)[1]
     assert (done.returncode, unreadable.returncode) == (0, 2)
 
 
-def test_an_interrupted_command_ends_with_130_and_leaves_nothing(place: Place) -> None:
-    waiting = process("publish", "bts.flights", "-", "--home", place.world.root, stdin=subprocess.PIPE)
+def test_an_interrupted_command_ends_with_130_and_leaves_nothing(place: Place, start: Start) -> None:
+    waiting = start("publish", "bts.flights", "-", "--home", place.world.root, stdin=subprocess.PIPE)
     scratch = place.world.root / "scratch"
     deadline = time.monotonic() + 20
     while not list(scratch.glob("publish-*")):
@@ -524,8 +541,8 @@ def test_an_interrupted_command_ends_with_130_and_leaves_nothing(place: Place) -
     assert list(scratch.glob("publish-*")) == []
 
 
-def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(place: Place) -> None:
-    rows = process("get", "bts.many", "--all", "--output", "csv", environment={"BAYBRIDGE_URL": place.server.url})
+def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(place: Place, start: Start) -> None:
+    rows = start("get", "bts.many", "--all", "--output", "csv", environment={"BAYBRIDGE_URL": place.server.url})
     assert rows.stdout is not None
     assert rows.stderr is not None
     assert rows.stdout.readline() == "n,v\n"

@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -431,6 +432,29 @@ def test_an_auditor_verifies_the_log_offline_and_sees_a_foreign_checkpoint(excha
             assert len(auditor.verify_log("bts", [note]).findings) == 1
     with acting(exchange, server, "bts", "steward") as steward:
         assert refusal(steward.verify_log, "bts").code == "role_required"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE entries SET data = replace(data, '\"publication\"', '\"publicatiom\"') WHERE organization = 'bts' AND number = 8",
+        "DELETE FROM entries WHERE organization = 'bts' AND number = 8",
+        "DELETE FROM entries WHERE organization = 'bts' AND number > 8",
+    ],
+)
+def test_an_auditor_sees_what_was_done_to_the_log_without_trusting_the_server(tmp_path: Path, damage: str) -> None:
+    world = make_world(tmp_path / "home")
+    for _ in range(3):
+        world.publish("bts.flights", FLIGHTS, key=("flight",))
+    kept = world.exchange.watch.checkpoint("bts")
+    world.exchange.close()
+    with contextlib.closing(sqlite3.connect(world.root / "catalog.sqlite")) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        assert connection.execute(damage).rowcount > 0
+        connection.commit()
+    with serving(world.root) as server, Client(server.url, world.secrets["bts", "auditor"]) as auditor:
+        assert auditor.verify_log("bts", [kept]).findings
 
 
 def test_a_page_says_where_the_next_one_is() -> None:

@@ -74,7 +74,9 @@ def check_home(root: Path, seen: dict[str, set[int]]) -> None:
             numbers = [number for (number,) in catalog.execute("SELECT number FROM versions WHERE dataset = ? ORDER BY 1", (dataset,))]
             assert numbers == list(range(1, latest + 1))
             assert published_entries(catalog, dataset) == numbers
-            orphans = "SELECT count(*) FROM manifest_objects WHERE dataset = ? AND number NOT IN (SELECT number FROM versions WHERE dataset = ?)"
+            orphans = (
+                "SELECT count(*) FROM manifest_objects WHERE dataset = ? AND number NOT IN (SELECT number FROM versions WHERE dataset = ?)"
+            )
             assert one(catalog, orphans, dataset, dataset) == 0
             for number in set(numbers) - checked:
                 check_version(root, catalog, dataset, number)
@@ -231,7 +233,14 @@ def attack_disclosing(world: World, seed: int, kills: int) -> None:
     token = world.secrets["dot", "analyst"]
     pages = "/api/v1/collections/bts.flights/items"
     wide = "/api/v1/collections/bts.wide/items"
-    paths = (f"{pages}?limit=2", f"{wide}?limit=5000", f"{pages}?filter=delay>0", f"{wide}?limit=10", f"{pages}?sortby=-delay", f"{wide}?limit=2000")
+    paths = (
+        f"{pages}?limit=2",
+        f"{wide}?limit=5000",
+        f"{pages}?filter=delay>0",
+        f"{wide}?limit=10",
+        f"{pages}?sortby=-delay",
+        f"{wide}?limit=2000",
+    )
     moments = random.Random(seed)
     replies: list[Reply] = []
     for _ in range(kills):
@@ -279,7 +288,9 @@ def test_folders_that_a_killed_process_left_are_never_taken_for_data(readable: W
     server = start_server(root)
     try:
         with Wire(server.url) as wire:
-            got = wire.get("/api/v1/collections/bts.flights/items", token=readable.secrets["dot", "analyst"], baybridge_purpose="noise-study")
+            got = wire.get(
+                "/api/v1/collections/bts.flights/items", token=readable.secrets["dot", "analyst"], baybridge_purpose="noise-study"
+            )
         assert (got.status, len(json.loads(got.body)["items"])) == (200, 5)
     finally:
         stop_server(server)

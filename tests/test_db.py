@@ -184,9 +184,14 @@ def test_threads_that_read_and_then_write_lose_nothing(database: Database) -> No
 def test_a_write_that_raises_leaves_nothing(database: Database) -> None:
     with database.write() as connection:
         connection.exec_driver_sql("CREATE TABLE counter (value INTEGER NOT NULL)")
-    with pytest.raises(RuntimeError), database.write() as connection:
-        connection.exec_driver_sql("INSERT INTO counter VALUES (1)")
-        raise RuntimeError
+
+    def interrupted() -> None:
+        with database.write() as connection:
+            connection.exec_driver_sql("INSERT INTO counter VALUES (1)")
+            connection.exec_driver_sql("INSERT INTO counter VALUES (NULL)")
+
+    with pytest.raises(sa.exc.IntegrityError):
+        interrupted()
     with database.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM counter").scalar_one() == 0
 

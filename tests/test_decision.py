@@ -144,7 +144,12 @@ REFUSALS: dict[str, tuple[str, Ask, Principal | None, Sequence[Agreement]]] = {
     "a withheld column": ("column_not_in_agreement", asking("carrier", "load"), someone(), ONE),
     "the withheld key": ("column_not_in_agreement", asking("flight"), someone(), ONE),
     "a filter on a withheld column": ("column_not_in_agreement", asking(row_filter="flight > 11"), someone(), ONE),
-    "a filter that hides a withheld column": ("column_not_in_agreement", asking(row_filter="NOT (delay > 1 OR load IS NULL)"), someone(), ONE),
+    "a filter that hides a withheld column": (
+        "column_not_in_agreement",
+        asking(row_filter="NOT (delay > 1 OR load IS NULL)"),
+        someone(),
+        ONE,
+    ),
     "an unknown column": ("unknown_column", asking("carier"), someone(), ONE),
     "a column in other capitals": ("unknown_column", asking("Carrier"), someone(), ONE),
     "a filter on an unknown column": ("unknown_column", asking(row_filter="carier = 'UA'"), someone(), ONE),
@@ -210,7 +215,8 @@ def test_no_pseudonym_key_goes_where_nothing_is_pseudonymised():
 
 def test_start_is_inclusive_and_end_exclusive():
     found = {
-        at: code_of(decided(asking(), *ONE, by=someone(), now=at)) for at in (START - TICK, START, START + TICK, END - TICK, END, END + TICK)
+        at: code_of(decided(asking(), *ONE, by=someone(), now=at))
+        for at in (START - TICK, START, START + TICK, END - TICK, END, END + TICK)
     }
     assert list(found.values()) == ["agreement_not_started", "granted", "granted", "granted", "agreement_expired", "agreement_expired"]
 
@@ -358,7 +364,10 @@ def test_without_an_agreement_nothing_is_ever_granted(ask, principal, now):
 
 
 @given(
-    ASKS, PRINCIPALS, INSTANTS, st.lists(st.tuples(STATES, st.sampled_from([TERMS.purposes, ("audit",), ("planning",)]), st.booleans()), max_size=3)
+    ASKS,
+    PRINCIPALS,
+    INSTANTS,
+    st.lists(st.tuples(STATES, st.sampled_from([TERMS.purposes, ("audit",), ("planning",)]), st.booleans()), max_size=3),
 )
 @settings(max_examples=1500)
 def test_every_grant_rests_on_one_agreement_that_allows_it(ask, principal, now, drawn):

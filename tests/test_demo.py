@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -25,15 +26,22 @@ from baybridge.errors import BaybridgeError
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
 
-def demo(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def demo(*arguments: object, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A demo as a process of its own, killed where the block ends before it does."""
     inherited = {name: value for name, value in os.environ.items() if name in {"PATH", "PYTHONPATH"}}
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "baybridge.cli.main", "demo", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=inherited | environment,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()  # and not killed, so that it stops its own server
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     scratch = tmp_path_factory.mktemp("scratch")
     home = tmp_path_factory.mktemp("demo") / "home"
     began = time.monotonic()
-    process = demo("--json", "--home", home, TMPDIR=str(scratch))
-    out, err = process.communicate(timeout=120)
+    with demo("--json", "--home", home, TMPDIR=str(scratch)) as process:
+        out, err = process.communicate(timeout=120)
     seconds = time.monotonic() - began
     assert list(scratch.iterdir()) == []
     return Told(home, process.returncode, out, err, seconds)
@@ -137,8 +145,8 @@ def test_a_step_that_does_not_hold_is_told_and_ends_with_9(tmp_path: Path) -> No
     broken.mkdir()
     (broken / "sitecustomize.py").write_text("import sys\nif 'serve' in sys.orig_argv: sys.exit(3)\n")
     path = os.pathsep.join([str(broken), *filter(None, [os.environ.get("PYTHONPATH")])])
-    process = demo("--json", TMPDIR=str(tmp_path), PYTHONPATH=path)
-    out, _ = process.communicate(timeout=60)
+    with demo("--json", TMPDIR=str(tmp_path), PYTHONPATH=path) as process:
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 9
     failed = [each for each in json.loads(out)["checks"] if not each["ok"]]
     assert [each["name"] for each in failed] == ["the story goes on"]
@@ -146,12 +154,12 @@ def test_a_step_that_does_not_hold_is_told_and_ends_with_9(tmp_path: Path) -> No
 
 
 def test_a_demo_that_is_stopped_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
-    process = demo(TMPDIR=str(tmp_path))
-    assert process.stdout is not None
-    served = next(line for line in process.stdout if "http://" in line)
-    address = served[served.index("http://") :].partition(";")[0]
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    with demo(TMPDIR=str(tmp_path)) as process:
+        assert process.stdout is not None
+        served = next(line for line in process.stdout if "http://" in line)
+        address = served[served.index("http://") :].partition(";")[0]
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
     assert process.returncode == 143
     assert list(tmp_path.iterdir()) == []
     with Client(address) as client, pytest.raises(BaybridgeError) as gone:

@@ -47,7 +47,7 @@ class Call:
 
 
 def read_trace(lines: list[str]) -> list[Call]:
-    """Every call that returned, in the order in which they began. Order in the trace is order in time: strace stops what it writes about."""
+    """Every call that returned, in the order they began. Order in the trace is order in time: strace stops whom it writes about."""
     begun: dict[str, tuple[int, str]] = {}
     calls = []
     for number, line in enumerate(lines):
@@ -56,13 +56,13 @@ def read_trace(lines: list[str]) -> list[Call]:
             begun[begins[1]] = (number, begins[4])
         elif ends:
             began, arguments = begun.pop(ends[1])
-            calls.append(make_call(began, number, ends[1], ends[3], arguments + ends[4], ends[5]))
+            calls.append(make_call(began, number, thread=ends[1], name=ends[3], arguments=arguments + ends[4], result=ends[5]))
         elif whole:
-            calls.append(make_call(number, number, whole[1], whole[3], whole[4], whole[5]))
+            calls.append(make_call(number, number, thread=whole[1], name=whole[3], arguments=whole[4], result=whole[5]))
     return sorted(calls, key=lambda call: call.began)
 
 
-def make_call(began: int, returned: int, thread: str, name: str, arguments: str, result: str) -> Call:
+def make_call(began: int, returned: int, *, thread: str, name: str, arguments: str, result: str) -> Call:
     descriptor = DESCRIPTOR.match(arguments)
     file = "" if descriptor is None else plain(descriptor[1]).decode()
     return Call(began, returned, thread, name, file, tuple(plain(text) for text in TEXT.findall(arguments)), int(result))

@@ -107,7 +107,7 @@ def test_ten_thousand_values_are_one_parameter_and_null_is_in_neither_half():
 
 
 def rows_of(connection: duckdb.DuckDBPyConnection, sql: Sql) -> list[int]:
-    return [row[0] for row in connection.execute(f"SELECT n FROM t WHERE {sql.text} ORDER BY n", sql.parameters).fetchall()]  # noqa: S608 - the text under test
+    return [row[0] for row in connection.execute(f"SELECT n FROM t WHERE {sql.text} ORDER BY n", sql.parameters).fetchall()]
 
 
 # The oracle. A cell or literal is a plain value of its own: text str, numbers Fraction, doubles float, instants naive datetimes in UTC.
@@ -265,7 +265,7 @@ class Renderer:
     """Writes a condition as CQL2 text, with the freedoms that the grammar leaves taken at random."""
 
     def __init__(self, seed: int) -> None:
-        self.dice = random.Random(seed)  # noqa: S311 - nothing secret
+        self.dice = random.Random(seed)
 
     def word(self, word: str) -> str:
         return self.dice.choice([word, word.lower(), word.title()])
@@ -330,7 +330,7 @@ def test_duckdb_gives_the_rows_that_plain_three_valued_logic_gives(engine, drawn
     connection.execute("TRUNCATE t")
     places = ", ".join(["?", *(f"?::{sql_type(column)}" for column in KINDS.values())])
     values = [[n, *(stored(name, cell) for name, cell in zip(KINDS, row, strict=True))] for n, row in enumerate(drawn)]
-    insertion = f"INSERT INTO t VALUES {', '.join([f'({places})'] * len(values))}"  # noqa: S608 - question marks only
+    insertion = f"INSERT INTO t VALUES {', '.join([f'({places})'] * len(values))}"
     connection.execute(insertion, [cell for row in values for cell in row])
     for condition in asked:
         text = Renderer(seed).text(condition)
@@ -346,7 +346,7 @@ def test_every_edge_number_compares_exactly_with_every_edge_literal(engine, name
     connection = engine.cursor()
     connection.execute("TRUNCATE t")
     held = [None, *NUMBERS[name]]
-    insertion = f"INSERT INTO t (n, {name}) VALUES (?, ?::{sql_type(KINDS[name])})"  # noqa: S608 - a name of ours
+    insertion = f"INSERT INTO t (n, {name}) VALUES (?, ?::{sql_type(KINDS[name])})"
     connection.executemany(insertion, [[n, cell] for n, cell in enumerate(held)])
     everywhere = {text for texts in NUMBERS.values() for text in texts}
     for literal in sorted({*STRANGE, *everywhere}):
@@ -354,7 +354,7 @@ def test_every_edge_number_compares_exactly_with_every_edge_literal(engine, name
             ("in", name, [literal, literal])
         ]
         printed = [predicate(cql2.parse(Renderer(0).text(condition)), KINDS) for condition in asked]
-        question = f"SELECT {', '.join(sql.text for sql in printed)} FROM t ORDER BY n"  # noqa: S608 - the text under test
+        question = f"SELECT {', '.join(sql.text for sql in printed)} FROM t ORDER BY n"
         answers = connection.execute(question, [parameter for sql in printed for parameter in sql.parameters]).fetchall()
         assert answers == [tuple(judge(condition, {name: cell}) for condition in asked) for cell in held], literal
 

@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+import duckdb
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -126,12 +127,21 @@ def test_what_was_agreed_outlives_a_lost_settings_file(tmp_path: Path) -> None:
         assert again.watch.verify("bts", ()).findings == ()
 
 
-@pytest.mark.parametrize("name", ["two words", "what?", "50%20", "#1", "o'brien", "Zoë", "a;b&c=d"])
+@pytest.mark.parametrize("name", ["two words", "50%20", "#1", "o'brien", "Zoë", "a;b&c=d"])
 def test_a_home_can_be_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     with Exchange.make(tmp_path / name, origin="exchange.example") as exchange:
         exchange.administer.add_organization(LOCAL_OPERATOR, "bts", "Statistics")
     assert (tmp_path / name / "catalog.sqlite").is_file()
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["what?", "a*", "a[1]", "back\\slash", "deep?/er"])
+def test_a_folder_in_which_the_engine_could_not_work_takes_no_home(tmp_path: Path, name: str) -> None:
+    for opening in (lambda root: Exchange.make(root, origin="exchange.example"), Exchange.open):
+        with pytest.raises(Invalid) as refused:
+            opening(tmp_path / name)
+        assert refused.value.places[0].parameter == "home"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -201,9 +211,22 @@ def test_every_setting_is_listed_with_its_meaning_and_its_type(home: Home) -> No
 def test_every_setting_can_come_from_the_environment(home: Home) -> None:
     texts = {"str": "a", "int": "7", "float": "7.5"}
     for each in dataclasses.fields(Settings):
-        kind = type(getattr(Settings(), each.name)).__name__
-        found = settled(home, environment={f"BAYBRIDGE_{each.name.upper()}": texts[kind]})[each.name]
-        assert str(found.value) == texts[kind]
+        text = "7MB" if each.name.endswith("memory") else texts[type(getattr(Settings(), each.name)).__name__]
+        found = settled(home, environment={f"BAYBRIDGE_{each.name.upper()}": text})[each.name]
+        assert str(found.value) == text
+
+
+@pytest.mark.parametrize("text", ["512MB", "2GB", "1 GiB", "900KB", "1TiB"])
+def test_a_memory_is_a_number_with_a_unit(home: Home, text: str) -> None:
+    assert settled(home, environment={"BAYBRIDGE_BUILD_MEMORY": text})["build_memory"].value == text
+    duckdb.connect(":memory:", config={"memory_limit": text}).close()
+
+
+@pytest.mark.parametrize("text", ["much", "-1GB", "", "0MB", "512", "512M", "1 parsec", "1GB; x", "80%", "1GB\n"])
+@pytest.mark.parametrize("name", ["build_memory", "engine_memory"])
+def test_a_memory_that_is_none_stops_the_start(home: Home, name: str, text: str) -> None:
+    refused = refused_setting(home, environment={f"BAYBRIDGE_{name.upper()}": text})
+    assert "512MB" in refused.places[0].message
 
 
 def test_a_whole_number_is_good_for_a_time_in_the_file(home: Home) -> None:
@@ -258,9 +281,9 @@ def test_a_value_of_another_type_in_the_environment_stops_the_start(home: Home, 
     assert "eighty" not in refused.detail + str(refused.places)
 
 
-@pytest.mark.parametrize("text", ["port = ", "port: 1", '"', "port = 1\nport = 2"])
+@pytest.mark.parametrize("text", ["port = ", "port: 1", '"', "port = 1\nport = 2", 'host = "\udcff"'])
 def test_a_file_that_is_no_toml_stops_the_start(home: Home, text: str) -> None:
-    home.settings.write_text(text)
+    home.settings.write_text(text, errors="surrogateescape")
     assert refused_setting(home).places[0].parameter == "baybridge.toml"
 
 

@@ -128,6 +128,7 @@ def deals(draw: st.DrawFn, table: Table) -> Deal:
 @st.composite
 def readings(draw: st.DrawFn, table: Table, agreed: list[Deal]) -> Reading:
     """A request that mostly fits one of the agreements, and now and then oversteps it."""
+
     def rarely() -> bool:
         return draw(st.integers(0, 11)) == 7
 

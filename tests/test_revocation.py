@@ -1,4 +1,4 @@
-"""Promise 5, watched from outside: a second after the revoke call has answered, a server writes nothing more and has reset the connection."""
+"""Promise 5, watched from outside: a second after the revoke call answered, a server writes nothing and has reset the connection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from conftest import Server, World, make_world, serving, wait_until

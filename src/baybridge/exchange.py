@@ -35,6 +35,7 @@ _OWN_VARIABLES: Final = frozenset({"BAYBRIDGE_HOME", "BAYBRIDGE_URL", "BAYBRIDGE
 
 _PORTS: Final = msgspec.Meta(ge=0, le=65535)
 _SECONDS: Final = msgspec.Meta(gt=0)
+_MEMORY: Final = msgspec.Meta(pattern=r"^[1-9][0-9]{0,5} ?[KMGT]i?B\Z")
 
 
 def _setting(default: Any, doc: str, within: msgspec.Meta | None = None) -> Any:
@@ -51,8 +52,8 @@ class Settings:
     extract_wait_seconds: float = _setting(2.0, "How long a request waits for an extract that is being made, before it gets 503.", _SECONDS)
     question_seconds: float = _setting(10.0, "How long a question may run before it is stopped.", _SECONDS)
     checkpoint_seconds: float = _setting(1.0, "How often `serve` signs the logs that have grown.", _SECONDS)
-    build_memory: str = _setting("1GB", "The memory that a publication or the making of an extract may use.")
-    engine_memory: str = _setting("512MB", "The memory that the questions on one extract may use together.")
+    build_memory: str = _setting("1GB", "The memory that a publication or the making of an extract may use.", _MEMORY)
+    engine_memory: str = _setting("512MB", "The memory that the questions on one extract may use together.", _MEMORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def load_settings(home: Home, *, flags: Mapping[str, object], environment: Mappi
 def _read_file(home: Home) -> dict[str, object]:
     try:
         return msgspec.toml.decode(home.settings.read_bytes(), type=dict[str, object])
-    except msgspec.DecodeError as wrong:
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
         raise Invalid(
             "settings_invalid", "baybridge.toml does not parse as TOML.", places=(Place("baybridge.toml", str(wrong)),)
         ) from wrong
@@ -122,11 +123,14 @@ def _parse(setting: Field[Any], value: object, origin: str) -> Any:
         ) from wrong
 
 
+_MEMORY_RULE: Final = "a whole number with a unit, as 512MB, 2GB or 1GiB"
 _RULES: Final = {
     "int": "a whole number",
     "float": "a number of seconds above 0",
     "str": "a text",
     "port": "a whole number from 0 to 65535",
+    "build_memory": _MEMORY_RULE,
+    "engine_memory": _MEMORY_RULE,
 }
 
 

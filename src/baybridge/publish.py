@@ -14,7 +14,7 @@ from pathlib import Path
 from baybridge.audit.entry import Kind
 from baybridge.audit.log import Draft, Log
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Access, Dataset, Version
+from baybridge.catalog.dataset import Access, Dataset, Version, parse_description, parse_title
 from baybridge.catalog.manifest import Manifest
 from baybridge.catalog.schema import Schema
 from baybridge.data.ingest.csv_source import Reject
@@ -145,8 +145,8 @@ class Publish:
             )
         return replace(
             before,
-            title=before.title if declaration.title is None else declaration.title,
-            description=before.description if declaration.description is None else declaration.description,
+            title=before.title if declaration.title is None else parse_title(declaration.title),
+            description=before.description if declaration.description is None else parse_description(declaration.description),
             schema=before.schema if declaration.schema is None else declaration.schema,
             updated=now,
         )
@@ -243,8 +243,11 @@ def _require_steward(principal: Principal, name: DatasetName) -> None:
 
 
 def _require_contract(dataset: Dataset, schema: Schema, upload: Upload) -> None:
-    """An upload says nothing of key and null words, or what the schema says: nothing that it asks for is ignored."""
-    if (upload.key and upload.key != schema.key) or not set(upload.null_words) <= set(schema.null_words):
+    """An upload says nothing of key and null words, or what the schema says: nothing that it asks for is ignored.
+
+    The empty word is not asked for: it means null wherever no schema says otherwise.
+    """
+    if (upload.key and upload.key != schema.key) or not set(upload.null_words) <= {"", *schema.null_words}:
         raise Conflict(
             "schema_is_contract",
             f"The schema of {dataset.name} has another key or other null words than the upload names.",

@@ -1,4 +1,4 @@
-"""Serves a home like `baybridge serve`, but with synchronous=OFF on every connection that the program opens: what a durability test must catch."""
+"""Serves a home like `baybridge serve`, but with synchronous=OFF on every connection it opens: what a durability test must catch."""
 
 from __future__ import annotations
 

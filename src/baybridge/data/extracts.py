@@ -113,25 +113,34 @@ class Extracts:
         making = self._root / f"{digest}.making"
         shutil.rmtree(making, ignore_errors=True)  # what a killed builder left
         making.mkdir()
-        key = None if projection.domain_key is None else domain_key(projection.domain_key)
-        paths = [str(self._objects.path(entry)) for entry in projection.objects]
-        spill = making / "spill"
-        engine = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": self._memory_limit, "temp_directory": str(spill)})
         try:
-            _fill(engine, making / "serve.duckdb", projection, paths, key)
+            _write(making, projection, self._objects, domain_key, memory_limit=self._memory_limit)
+            making.rename(self._root / digest)
         finally:
-            engine.close()
-        shutil.rmtree(spill, ignore_errors=True)
-        sync(making / "serve.duckdb")
-        making.rename(self._root / digest)
+            shutil.rmtree(making, ignore_errors=True)  # of a build that failed, what it had spilled holds hidden values
         return Extract(digest, self._root / digest / "serve.duckdb")
+
+
+def _write(making: Path, projection: Projection, objects: Objects, domain_key: Callable[[str], bytes], *, memory_limit: str) -> None:
+    """Make the file in this folder, durably, and leave nothing beside it."""
+    key = None if projection.domain_key is None else domain_key(projection.domain_key)
+    paths = [str(objects.path(entry)) for entry in projection.objects]
+    spill = making / "spill"
+    engine = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": memory_limit, "temp_directory": str(spill)})
+    try:
+        _fill(engine, making / "serve.duckdb", projection, paths, key)
+    finally:
+        engine.close()
+    shutil.rmtree(spill, ignore_errors=True)
+    sync(making / "serve.duckdb")
 
 
 def _fill(engine: duckdb.DuckDBPyConnection, target: Path, projection: Projection, paths: list[str], key: bytes | None) -> None:
     """Write the projection's rows to a new DuckDB file, in the projection's order, numbered from 0 in `_row`."""
     engine.execute("SET TimeZone = 'UTC'")
     engine.execute(f"ATTACH {path_literal(target)} AS extract")
-    kept = Sql("SELECT * FROM read_parquet(?)", (paths,))
+    # Without hive_partitioning = false a home in a folder `flight=9` would put 9 for every flight.
+    kept = Sql("SELECT * FROM read_parquet(?, hive_partitioning = false)", (paths,))
     if projection.row_filter is not None:
         condition = predicate(projection.row_filter, projection.source)
         kept = Sql(f"{kept.text} WHERE {condition.text}", kept.parameters + condition.parameters)

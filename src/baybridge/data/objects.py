@@ -81,10 +81,11 @@ def write_rows(staged: Path, objects: Objects, *, scratch: Path, memory_limit: s
 
 def _write_slice(engine: duckdb.DuckDBPyConnection, objects: Objects, columns: list[str], start: int, scratch: Path) -> ManifestObject:
     part = scratch / f"part-{start}.parquet"
-    rows = f"(SELECT * FROM staged.rows WHERE rowid >= {start:d} AND rowid < {start + ROWS_PER_OBJECT:d})"
-    engine.execute(f"COPY {rows} TO {path_literal(part)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})")
+    taken = f"(SELECT * FROM staged.rows WHERE rowid >= {start:d} AND rowid < {start + ROWS_PER_OBJECT:d})"
+    engine.execute(f"COPY {taken} TO {path_literal(part)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})")
     statistics = ", ".join(f"count(*) - count({quote(name)}), min({quote(name)})::VARCHAR, max({quote(name)})::VARCHAR" for name in columns)
-    found = engine.execute(f"SELECT count(*), {statistics} FROM read_parquet({path_literal(part)})").fetchall()[0]
+    rows = f"read_parquet({path_literal(part)}, hive_partitioning = false)"
+    found = engine.execute(f"SELECT count(*), {statistics} FROM {rows}").fetchall()[0]
     stored = objects.adopt(part)
     return ManifestObject(
         sha256=stored.sha256,

@@ -100,7 +100,7 @@ async def body(request: Request, shape: type[T]) -> T:
             raise Invalid("invalid_request", f"The body is larger than {MAX_BODY} bytes.", places=(Place("body", "too large"),))
     try:
         return msgspec.json.decode(bytes(received), type=shape)
-    except (msgspec.ValidationError, msgspec.DecodeError) as wrong:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:  # the last for members in members without end
         where = str(wrong).partition(" - at ")[2].strip("`") or "body"
         raise Invalid(
             "invalid_request",

@@ -35,7 +35,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _in_head = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] -- as in uvicorn itself
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn itself
         """Hold no more of an answer than the piece that is being written: each next one waits until the kernel has it all."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)
@@ -59,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Add the connection to the scope that the next request gets."""
         super().on_message_begin()
         self._head_bytes, self._in_head = 0, True
-        self.scope[LINK] = self._link  # type: ignore[typeddict-unknown-key] -- a key of ours
+        self.scope[LINK] = self._link  # type: ignore[typeddict-unknown-key]  # a key of ours
 
     def on_headers_complete(self) -> None:
         """End the count."""

@@ -18,6 +18,8 @@ from baybridge.errors import Advice, Conflict, Corrupt, Invalid, NotFound, Place
 
 SETTINGS_FILE: Final = "baybridge.toml"
 _FOLDERS: Final = ("objects", "extracts", "scratch", "keys")
+# DuckDB takes each of these in a path for something else: a pattern, a folder's end, a parameter.
+_UNUSABLE: Final = frozenset("?*[\\")
 # It names logs, and a name in a signed note (C2SP signed-note) has no space and no +; in a settings file it has no quote.
 _ORIGIN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:/-]{0,251}[A-Za-z0-9])?")
 
@@ -75,6 +77,7 @@ def make_home(root: Path, *, origin: str, make_catalog: Callable[[Home], None]) 
     what is there stays as it is and only the rest is made. Raise Invalid (`settings_invalid`) for an origin that no log can have.
     """
     require_origin(origin)
+    _require_usable(root)
     home = Home(root)
     if home.settings.exists():
         raise Conflict(
@@ -109,8 +112,20 @@ def require_origin(text: str) -> str:
     )
 
 
+def _require_usable(root: Path) -> None:
+    if _UNUSABLE.intersection(str(root.absolute())):
+        rule = "no folder on the way to a home has ? * [ or \\ in its name"
+        raise Invalid(
+            "settings_invalid",
+            "A home cannot be in a folder of that name.",
+            advice=Advice(rule=f"For the engine's sake {rule}.", who_can_change="you", next_step="Name another folder."),
+            places=(Place("home", rule),),
+        )
+
+
 def find_home(root: Path) -> Home:
-    """Give the home in that folder. Raise NotFound when there is none."""
+    """Give the home in that folder. Raise NotFound when there is none, and Invalid for a folder in which it could not work."""
+    _require_usable(root)
     home = Home(root)
     if not home.settings.exists():
         raise NotFound(

@@ -80,7 +80,7 @@ class Terms:
         """Read stored canonical terms. Raise Invalid (`terms_invalid`) for an unknown member, format or value."""
         try:
             stored = msgspec.json.decode(text, type=_StoredTerms)
-        except (msgspec.ValidationError, msgspec.DecodeError) as wrong:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
             raise Invalid("terms_invalid", "The stored terms hold something that this server does not understand.") from wrong
         _require(stored.format == FORMAT, "format", "The terms' format is one that this server knows.")
         terms = cls.parse(stored)

@@ -145,7 +145,7 @@ def fill(connection: duckdb.DuckDBPyConnection, source: Source, *, statement: st
     """Run a CREATE TABLE ... AS over `cells_sql` and account for every row and byte of the file.
 
     `counts` selects how many rows were read whole, and their content in bytes. Each byte of a file is a quote, a separator or content, so
-    content that is less than the file's shows a reader that was misled by quotes. DuckDB is, without a word, by spaces beside them (dropped) and by text behind them.
+    content that is less than the file's shows a reader that was misled by quotes: DuckDB is, without a word, by what stands beside them.
     Raise Invalid (`file_unreadable`) where the quotes are such that nobody can tell the rows, and Corrupt where rows were lost.
     """
     try:
@@ -154,20 +154,30 @@ def fill(connection: duckdb.DuckDBPyConnection, source: Source, *, statement: st
         refuse_stray_quote(source.path)
         raise unreadable("The file cannot be read as CSV", "Check its quotes and line ends.") from None
     whole, content = connection.execute(counts).fetchall()[0]
-    faults, ragged, ragged_content = connection.execute(_RAGGED).fetchall()[0]
+    faults, ragged, ragged_content, strays = connection.execute(_RAGGED).fetchall()[0]
     if faults >= _MAX_FAULTS:
         raise unreadable(f"More than {_MAX_FAULTS:,} faults in the shape of rows", "Check the delimiter, and that rows match the header.")
     commas = whole * (len(source.names) - 1)
     if whole + ragged != source.rows or (source.quoted and content + commas + ragged_content != source.content):
         refuse_stray_quote(source.path)
         raise Corrupt("corrupt", f"Of {source.rows:,} rows, {whole:,} were read and {ragged:,} found ragged: rows or bytes do not balance.")
+    if strays:
+        refuse_stray_quote(source.path)
     return Ragged(ragged, _listed(connection, source) if ragged else ())
 
 
+# The last number is of rows called too short or too long whose quotes are not RFC 4180's: where they end is a guess.
 _RAGGED: Final = """
-    SELECT coalesce(sum(faults), 0)::BIGINT, count(*), coalesce(sum(strlen(replace(trim(line, E'\\r\\n'), '"', ''))), 0)::BIGINT
-    FROM (SELECT count(*) AS faults, any_value(csv_line) AS line FROM reject_errors GROUP BY line_byte_position)
-"""
+    SELECT
+        coalesce(sum(faults), 0)::BIGINT,
+        count(*),
+        coalesce(sum(strlen(replace(line, '"', ''))), 0)::BIGINT,
+        count_if(shape AND contains(line, '"') AND NOT regexp_full_match(line, '{cell}(,{cell})*'))
+    FROM (
+        SELECT count(*) AS faults, trim(any_value(csv_line), E'\\r\\n') AS line, bool_and(error_type::VARCHAR LIKE '%COLUMNS') AS shape
+        FROM reject_errors GROUP BY line_byte_position
+    )
+""".format(cell='("[^"]*(""[^"]*)*"|[^",]*)')
 
 
 def _listed(connection: duckdb.DuckDBPyConnection, source: Source) -> tuple[Reject, ...]:

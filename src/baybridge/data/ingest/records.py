@@ -64,7 +64,7 @@ def read_records(path: Path, *, offsets: Sequence[int] = ()) -> Records:
 def refuse_stray_quote(path: Path) -> None:
     """Raise Invalid (`file_unreadable`) with the line of the first record whose quotes are not as RFC 4180 has them, if there is one.
 
-    For when the engine's rows or bytes do not balance. A quote in the middle of an unquoted cell is harmless by itself: it stands for itself.
+    For when the engine's rows or bytes do not balance: a quote in the middle of an unquoted cell is harmless, it stands for itself.
     """
     _run(_Scan(strict=True), path, ())
 
