@@ -276,6 +276,10 @@ def test_a_dry_run_writes_nothing_and_shows_the_proposal(place: Place, tmp_path:
         text = bay("publish", "bts.flights", good, "--dry-run", *door)
         assert text.code == 0
         assert [line.split()[:3] for line in text.out.splitlines() if line.startswith("delay ")] == [["delay", "integer", "integer"]]
+        assert bay("publish", "bts.flights", good, "--dry-run", "--title", "Another title", *door).code == 0
+        first = bay("publish", "bts.undeclared", good, "--dry-run", "--null", "NA", "--key", "flight", "--json", *door)
+        assert (first.code, first.json()["published"], first.json()["schema"]["primaryKey"]) == (0, False, ["flight"])
+        assert bay("show", "bts.undeclared", *door).code == 7
         refused = bay("publish", "bts.flights", bad, "--dry-run", "--json", *door)
         assert (refused.code, refused.json()["rows_rejected"]) == (8, 1)
     assert place.world.exchange.watch.verify("bts", ()).root == before

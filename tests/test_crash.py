@@ -173,23 +173,27 @@ def test_any_number_of_kills_of_publishing_leave_no_half_version(tmp_path: Path,
 
 @dataclass
 class Witness:
-    """Reads pages one after another, and keeps of each answer its entry as soon as its head has come, and its hash once it is whole."""
+    """Reads pages one after another, and keeps of each answer its entry as soon as its head has come, and its hash once it is whole.
+
+    With a pause it takes 4 KB at a time, so that a kill finds it amid an answer.
+    """
 
     url: str
     token: str
     paths: tuple[str, ...]
+    pause: float = 0.0
     received: list[Reply] = field(default_factory=list)
 
     def run(self) -> None:
         """Until the server is gone."""
         turn = 0
         try:
-            with Wire(self.url) as wire:
+            with Wire(self.url, receive_buffer=4096 if self.pause else None) as wire:
                 while True:
                     wire.ask(self.paths[turn % len(self.paths)], token=self.token, baybridge_purpose="noise-study")
                     reply = wire.head()
                     self.received.append(reply)
-                    wire.fill(reply)
+                    wire.fill(reply, piece=4096 if self.pause else 262_144, pause=self.pause)
                     if not reply.whole:
                         return
                     turn += 1
@@ -205,7 +209,7 @@ def entered(root: Path) -> dict[str, dict[str, object]]:
 
 
 def kill_while_disclosing(server: Server, token: str, paths: tuple[str, ...], moment: float) -> list[Reply]:
-    witnesses = [Witness(server.url, token, paths[turn:] + paths[:turn]) for turn in range(6)]
+    witnesses = [Witness(server.url, token, paths[turn:] + paths[:turn], pause=0.01 if turn % 3 == 1 else 0) for turn in range(6)]
     threads = [threading.Thread(target=witness.run) for witness in witnesses]
     for thread in threads:
         thread.start()
@@ -248,7 +252,7 @@ def attack_disclosing(world: World, seed: int, kills: int) -> None:
         check_entered(world.root, got)
         replies += got
     check_opens_and_verifies(world.root)
-    assert sum(not reply.whole for reply in replies) >= kills // 4, "the kills must cut answers to mean anything"
+    assert sum(not reply.whole for reply in replies) >= kills // 2, "the kills must cut answers to mean anything"
     assert sum(reply.whole for reply in replies) > kills
 
 

@@ -144,6 +144,7 @@ def people(draw: st.DrawFn) -> list[list[Any]]:
     return [[part, name, draw(places), draw(st.sampled_from(AMOUNTS))] for part, name in zip(parts, names, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", KEYS)
 @settings(max_examples=3)
 @given(rows=people(), seeds=st.tuples(st.integers(), st.integers()))

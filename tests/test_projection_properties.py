@@ -347,6 +347,7 @@ def check(stage: Stage, name: DatasetName, table: Table, agreed: list[Deal], rea
     stage.seen["masked"] += wanted.deal is not None and bool(wanted.deal.masks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["no key", "single", "composite"])
 @pytest.mark.parametrize("examples", [pytest.param(40, id="400"), pytest.param(800, id="8000", marks=pytest.mark.prove)])
 def test_no_grant_exceeds_its_agreement(stage: Stage, shape: str, examples: int) -> None:

@@ -68,7 +68,10 @@ class Agree:
             return agreement
 
     def offer(self, principal: Principal, agreement_id: str, shape: TermsShape | None) -> Agreement:
-        """The provider's steward offers exact terms, or with None those that were asked for. Earlier signatures are void."""
+        """The provider's steward offers exact terms, or with None those that were asked for.
+
+        Nobody has signed yet: the transition table has no offer after a signature.
+        """
         terms = None if shape is None else Terms.parse(shape)
 
         def offered(connection: sa.Connection, agreement: Agreement) -> Agreement:

@@ -137,7 +137,7 @@ def _write(making: Path, projection: Projection, objects: Objects, domain_key: C
 
 def _fill(engine: duckdb.DuckDBPyConnection, target: Path, projection: Projection, paths: list[str], key: bytes | None) -> None:
     """Write the projection's rows to a new DuckDB file, in the projection's order, numbered from 0 in `_row`."""
-    engine.execute("SET TimeZone = 'UTC'")
+    engine.execute("SET GLOBAL TimeZone = 'UTC'")
     engine.execute(f"ATTACH {path_literal(target)} AS extract")
     # Without hive_partitioning = false a home in a folder `flight=9` would put 9 for every flight.
     kept = Sql("SELECT * FROM read_parquet(?, hive_partitioning = false)", (paths,))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -56,6 +56,18 @@ class Link:
         if connection.fileno() >= 0:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.transport.abort()
+
+
+class Threads(Protocol):
+    """Where blocking calls run: questions in `threads`; in `watchers` nothing but whether a grant still stands."""
+
+    @property
+    def threads(self) -> ThreadPoolExecutor:
+        """For requests."""
+
+    @property
+    def watchers(self) -> ThreadPoolExecutor:
+        """For the watch over answers."""
 
 
 class AnswerResponse(Response):
@@ -127,23 +139,27 @@ class AnswerResponse(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def answering(request: Request, threads: ThreadPoolExecutor, ask: Callable[[Stop], Answer], *, seconds: float) -> Answer:
+async def answering(request: Request, here: Threads, ask: Callable[[Stop], Answer], *, seconds: float) -> Answer:
     """Run a read in a thread; stop it at its time limit, and when the client leaves.
 
-    Between a disclosure's entry and its first byte lies only the way from that thread to here. When that took longer than the grant
-    may go unasked (a machine under load), the read is done again, as a disclosure of its own.
+    Between a disclosure's entry and its first byte lies only the way from that thread to here. Where that took longer than a grant may
+    go unasked (a machine under load), it is asked after again, and the read is done again only when it has gone.
     """
     while True:
         stop = Stop()
-        running = asyncio.ensure_future(in_thread(threads, lambda: (ask(stop), time.monotonic())))  # noqa: B023 -- awaited in this turn
+        running = asyncio.ensure_future(in_thread(here.threads, lambda: (ask(stop), time.monotonic())))  # noqa: B023 -- awaited in this turn
         leaving = asyncio.ensure_future(_left(request))
         await asyncio.wait({running, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         leaving.cancel()
         while not running.done():  # again and again, for a question that was only just starting
             stop.fire()
             await asyncio.wait({running}, timeout=_INTERRUPT_SECONDS)
-        answer, entered = running.result()
-        if not answer.governed or time.monotonic() - entered < CHECK_SECONDS:
+        answer, asked = running.result()
+        stands = True
+        while answer.governed and stands and time.monotonic() - asked >= CHECK_SECONDS:
+            asked = time.monotonic()
+            stands = await in_thread(here.watchers, answer.stands)
+        if stands:
             return answer
 
 

@@ -46,7 +46,7 @@ async def items(request: HttpRequest) -> Response:
     def ask(stop: Stop) -> Answer:
         return exchange.disclose.read(read, caller(exchange, token), stop)
 
-    answer = await answering(request, here.threads, ask, seconds=exchange.settings.question_seconds)
+    answer = await answering(request, here, ask, seconds=exchange.settings.question_seconds)
     return AnswerResponse(answer, path_is_version="version" in request.path_params, watchers=here.watchers)
 
 
