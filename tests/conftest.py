@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -141,6 +142,7 @@ class Server:
     url: str
     process: subprocess.Popen[str]
     clients: list[httpx2.Client] = field(default_factory=list)
+    listening: threading.Thread | None = None
 
     def client(self, token: str | None = None, *, purpose: str | None = None, **headers: str) -> httpx2.Client:
         sent = dict(headers)
@@ -167,7 +169,10 @@ def start_server(root: Path, *, command: tuple[str, ...] = (), environment: Mapp
     for line in process.stdout:
         said.append(line)
         if "http://" in line:
-            return Server(line[line.index("http://") :].strip(), process)
+            # What it says from here on is taken in too: a full pipe would hold the server.
+            listening = threading.Thread(target=process.stdout.read, daemon=True)
+            listening.start()
+            return Server(line[line.index("http://") :].strip(), process, listening=listening)
     process.wait(timeout=10)
     raise AssertionError("The server did not start: " + "".join(said))
 
@@ -182,6 +187,8 @@ def stop_server(server: Server) -> None:
         except subprocess.TimeoutExpired:
             server.process.kill()
             server.process.wait(timeout=10)
+    if server.listening is not None:
+        server.listening.join(timeout=10)
     if server.process.stdout is not None:
         server.process.stdout.close()
 

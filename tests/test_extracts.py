@@ -706,7 +706,7 @@ def test_a_question_over_its_time_limit_is_stopped(long_extract):
 
     try:
         with ThreadPoolExecutor(2) as threads, pytest.raises(Unavailable) as limit:
-            asyncio.run(answering(HttpRequest({"type": "http"}, stays), threads, ask, seconds=0.3))
+            asyncio.run(answering(HttpRequest({"type": "http"}, stays), ask, threads=threads, watchers=threads, seconds=0.3))
         assert limit.value.code == "query_limit"
     finally:
         engine.close()
@@ -726,7 +726,7 @@ def test_a_question_whose_client_left_is_stopped(long_extract):
 
     try:
         with ThreadPoolExecutor(2) as threads, pytest.raises(Unavailable) as limit:
-            asyncio.run(answering(HttpRequest({"type": "http"}, leaves), threads, ask, seconds=600))
+            asyncio.run(answering(HttpRequest({"type": "http"}, leaves), ask, threads=threads, watchers=threads, seconds=600))
         assert limit.value.code == "query_limit"
     finally:
         engine.close()

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,6 +236,43 @@ def test_a_request_that_is_not_understood_says_where(
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (400, code)
     assert place.items() <= problem["errors"][0].items()
+
+
+@pytest.mark.parametrize("text", [" " * 20_000 + 'x"', "+" * 20_000 + 'x"', '"' * 20_001, "," * 20_000, '"a,' * 4_000])
+def test_a_list_of_names_is_read_in_time_that_grows_with_it_and_no_faster(reader: httpx2.Client, text: str) -> None:
+    started = time.monotonic()
+    answer = reader.get(ITEMS, params={"properties": text})
+    assert answer.status_code == 400
+    assert time.monotonic() - started < 5  # the expression that was here first took minutes
+
+
+def test_a_token_bound_to_a_purpose_serves_no_other_not_even_its_owner(still: Still) -> None:
+    steward = still.world.person("bts", "steward")
+    bound = still.world.token(steward, purpose="audit")
+    assert refusal(still.server.client(bound, purpose="marketing")) == (403, "purpose_not_allowed")
+    answer = still.server.client(bound).get(ITEMS)
+    organization, number = answer.headers["baybridge-entry"].split("/")
+    ((_, data),) = still.world.exchange.watch.entries(
+        still.world.person("bts", "auditor"), organization, start=int(number), limit=1
+    ).entries
+    assert json.loads(data)["purpose"] == "audit"
+
+
+def test_a_page_of_long_cells_is_cut_early_and_goes_on(world: World) -> None:
+    rows = "".join(f"{number},{'x' * 20_000}\n" for number in range(1_000))
+    world.publish("bts.texts", f"id,text\n{rows}".encode(), key=("id",), access="public")
+    with serving(world.root) as server:
+        client = server.client()
+        address, seen, pages = "/api/v1/collections/bts.texts/items?limit=10000", [], 0
+        while address:
+            answer = client.get(address)
+            assert len(answer.content) < 8_000_000
+            page = answer.json()
+            seen += [row["id"] for row in page["items"]]
+            address = next((link["href"] for link in page["links"] if link["rel"] == "next"), "")
+            pages += 1
+    assert seen == list(range(1_000))
+    assert pages > 2
 
 
 def test_a_cursor_serves_only_its_own_question(agreed: World, analyst: httpx2.Client) -> None:

@@ -98,12 +98,12 @@ class CollectionsShape(Shape, frozen=True, kw_only=True):
 
 
 class VersionShape(Shape, frozen=True, kw_only=True):
-    """One immutable version. `rows` is null where the caller may not know it: counts come from the caller's own extract only."""
+    """One immutable version. `rows` and `manifest_sha256` are null where not everyone may read: they tell of rows."""
 
     version: int
     rows: int | None
     published: str
-    manifest_sha256: str
+    manifest_sha256: str | None
 
 
 class VersionsShape(Shape, frozen=True, kw_only=True):

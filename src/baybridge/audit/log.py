@@ -169,8 +169,11 @@ class Log:
             with self._database.write() as connection:
                 numbers = self._enter(connection, batch)
         except Exception as failure:  # noqa: BLE001 -- whatever it was, each waiting reader must be refused, not left waiting
-            for pending in batch:
-                pending.outcome.set_exception(_unavailable(failure))
+            if len(batch) > 1:  # one that cannot be entered must not refuse the others: each by itself
+                for pending in batch:
+                    self._commit([pending])
+            else:
+                batch[0].outcome.set_exception(_unavailable(failure))
             return
         for pending, number in zip(batch, numbers, strict=True):
             pending.outcome.set_result(number)

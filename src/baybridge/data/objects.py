@@ -49,14 +49,12 @@ class Objects:
         if target.exists():
             source.unlink()
         else:
-            made = not target.parent.exists()
             target.parent.mkdir(exist_ok=True)
             sync(source)
             source.chmod(0o440)
             source.rename(target)
-            sync(target.parent)
-            if made:
-                sync(self._root)
+        sync(target.parent)  # also where the file was there: whoever put it there may have died before it was sure to stay
+        sync(self._root)
         return Stored(digest, size)
 
     def check(self, sha256: str) -> None:

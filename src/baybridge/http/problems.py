@@ -65,7 +65,8 @@ def on_http_exception(request: Request, error: Exception) -> Response:
         raise error
     if error.status_code == CODES["method_not_allowed"].status:
         response = problem_response(request, Invalid("method_not_allowed", "This address does not take that method."))
-        response.headers.update(error.headers or {})
+        allowed = (error.headers or {}).get("Allow", "")
+        response.headers["allow"] = ", ".join(sorted(allowed.split(", ")))
         return response
     missing = NotFound("not_found", "There is nothing at this address.", advice=Advice(next_step="Start at /api/v1/collections."))
     return problem_response(request, missing)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +24,9 @@ LINK: Final = "baybridge.link"
 
 PIECE_BYTES: Final = 64 * 1024
 CHECK_SECONDS: Final = 0.25
+SEND_SECONDS: Final = 300
+"""How long a client may take to read one answer, which is held in memory meanwhile."""
+
 CHECK_LIMIT_SECONDS: Final = 0.5
 """How long the question whether a grant stands may take. Both together stay below the second of promise 5."""
 
@@ -58,18 +61,6 @@ class Link:
             self.transport.abort()
 
 
-class Threads(Protocol):
-    """Where blocking calls run: questions in `threads`; in `watchers` nothing but whether a grant still stands."""
-
-    @property
-    def threads(self) -> ThreadPoolExecutor:
-        """For requests."""
-
-    @property
-    def watchers(self) -> ThreadPoolExecutor:
-        """For the watch over answers."""
-
-
 class AnswerResponse(Response):
     """A disclosure on its way: never more than a piece is handed to the transport before the one before it was taken."""
 
@@ -94,17 +85,15 @@ class AnswerResponse(Response):
             self.headers["baybridge-entry"] = f"{answer.organization}/{answer.entry}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer. A governed one is watched until its last byte has left: when its grant goes, so does the connection."""
+        """Send the answer, watched until its last byte has left: when its grant goes, or its time, so does the connection."""
         del receive
         link: Link = scope[LINK]
-        if not self._answer.governed:
-            await self._send(link, send)
-            return
+        deadline = time.monotonic() + SEND_SECONDS
         sending = asyncio.ensure_future(self._send(link, send))
         link.watched = True
         try:
             while not (await asyncio.wait({sending}, timeout=CHECK_SECONDS))[0]:
-                if not await self._stands():
+                if time.monotonic() > deadline or (self._answer.governed and not await self._stands()):
                     return
             await sending
         finally:
@@ -139,7 +128,9 @@ class AnswerResponse(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def answering(request: Request, here: Threads, ask: Callable[[Stop], Answer], *, seconds: float) -> Answer:
+async def answering(
+    request: Request, ask: Callable[[Stop], Answer], *, threads: ThreadPoolExecutor, watchers: ThreadPoolExecutor, seconds: float
+) -> Answer:
     """Run a read in a thread; stop it at its time limit, and when the client leaves.
 
     Between a disclosure's entry and its first byte lies only the way from that thread to here. Where that took longer than a grant may
@@ -147,7 +138,7 @@ async def answering(request: Request, here: Threads, ask: Callable[[Stop], Answe
     """
     while True:
         stop = Stop()
-        running = asyncio.ensure_future(in_thread(here.threads, lambda: (ask(stop), time.monotonic())))  # noqa: B023 -- awaited in this turn
+        running = asyncio.ensure_future(in_thread(threads, lambda: (ask(stop), time.monotonic())))  # noqa: B023 -- awaited in this turn
         leaving = asyncio.ensure_future(_left(request))
         await asyncio.wait({running, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         leaving.cancel()
@@ -158,7 +149,7 @@ async def answering(request: Request, here: Threads, ask: Callable[[Stop], Answe
         stands = True
         while answer.governed and stands and time.monotonic() - asked >= CHECK_SECONDS:
             asked = time.monotonic()
-            stands = await in_thread(here.watchers, answer.stands)
+            stands = await in_thread(watchers, answer.stands)
         if stands:
             return answer
 

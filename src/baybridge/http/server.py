@@ -23,6 +23,9 @@ SEND_BUFFER: Final = 64 * 1024
 """What is asked of the kernel for a client. It doubles the figure, and may go beyond it by one segment of up to 64 KB: at most
 192 KB, and with the piece of 64 KB that the transport holds, the 256 KB of promise 5."""
 
+FIRST_HEAD_SECONDS: Final = 20
+"""How long a new connection may take to say what it wants."""
+
 MAX_HEAD: Final = 64 * 1024
 """Bytes of a request's first line and headers."""
 
@@ -40,6 +43,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)
         self._link = Link(transport)
+        self.loop.call_later(FIRST_HEAD_SECONDS, self._end_silence)
 
     def data_received(self, data: bytes) -> None:
         """Count a head as it arrives, and refuse it beyond its bound: the parser would hold any amount."""
@@ -47,6 +51,11 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and self._head_bytes > MAX_HEAD and not self.transport.is_closing():
             self.send_400_response("The head of the request is too large.")
+
+    def _end_silence(self) -> None:
+        """Close a connection on which no whole head has come."""
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request. Behind a governed answer that is still leaving nothing can be said: it would stand inside it."""
@@ -60,6 +69,13 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._head_bytes, self._in_head = 0, True
         self.scope[LINK] = self._link  # type: ignore[typeddict-unknown-key]  # a key of ours
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header of the head. Fields behind a body (RFC 9112, section 7.1.2) would be held without bound: nobody here needs them."""
+        if self._in_head:
+            super().on_header(name, value)
+        else:
+            self._link.reset()
 
     def on_headers_complete(self) -> None:
         """End the count."""

@@ -73,12 +73,12 @@ def collection_shape(dataset: Dataset, latest: Version | None) -> CollectionShap
 
 
 def version_shape(version: Version, *, public: bool) -> VersionShape:
-    """One version; how many rows it has is known to everyone only where everyone may read them."""
+    """One version. Its rows' number, and the digest against which rows could be guessed, are told only where everyone may read them."""
     return VersionShape(
         version=version.number,
         rows=version.manifest.rows if public else None,
         published=format_instant(version.published),
-        manifest_sha256=version.manifest.digest(),
+        manifest_sha256=version.manifest.digest() if public else None,
     )
 
 

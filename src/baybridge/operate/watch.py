@@ -65,8 +65,14 @@ class Watch:
         """Sign each log that has grown since its last checkpoint."""
         with self.database.read() as connection:
             grown = audit_log.grown(connection)
+        failures = []
         for organization in grown:
-            self.checkpoint(organization)
+            try:
+                self.checkpoint(organization)
+            except BaybridgeError as failure:  # one log that is damaged must not keep the others from being signed
+                failures.append(failure)
+        if failures:
+            raise failures[0]
 
     def latest(self, organization: str) -> str:
         """The newest checkpoint that was signed; it signs a first one only where there is none, so that asking writes nothing."""

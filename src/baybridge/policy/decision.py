@@ -81,11 +81,13 @@ def decide(
 
     `agreements` are all those of the principal's organization about the dataset, in any state. Nothing else is consulted.
     """
+    if principal is not None and principal.purpose is not None and ask.purpose not in (None, principal.purpose):
+        return _bound_elsewhere()
     standing = _standing(principal, dataset)
     if isinstance(standing, Refusal):
         return standing
     if standing is not None:
-        return _grant_whole(ask, version, standing)
+        return _grant_whole(ask, principal, version, standing)
     chosen = _choose(ask, principal, agreements, now)
     if isinstance(chosen, Refusal):
         return chosen
@@ -131,21 +133,10 @@ def _role_refusal(principal: Principal) -> Refusal:
 
 def _choose(ask: Ask, principal: Principal | None, agreements: Sequence[Agreement], now: datetime) -> Agreement | Refusal:
     """The one agreement in force that fits the purpose, or the reason why there is none."""
-    bound = None if principal is None else principal.purpose
-    if bound is not None and ask.purpose not in (None, bound):
-        return Refusal(
-            "purpose_not_allowed",
-            "The token is bound to another purpose than the request names.",
-            Advice(
-                rule="A token that is bound to a purpose serves no other.",
-                who_can_change="an admin of your organization",
-                next_step="Leave the purpose out, or use a token without that binding.",
-            ),
-        )
     candidates = [each for each in agreements if ask.agreement in (None, each.id)]
     if not candidates:
         return _no_agreement(ask)
-    purpose = ask.purpose or bound
+    purpose = _purpose(ask, principal)
     fitting = [each for each in candidates if _allows(each, purpose)]
     in_force = [each for each in fitting if each.standing(now) is Standing.ACTIVE]
     if purpose is None and any(each.terms for each in in_force):
@@ -159,6 +150,23 @@ def _choose(ask: Ask, principal: Principal | None, agreements: Sequence[Agreemen
     if any(each.standing(now) is Standing.ACTIVE for each in candidates):
         return _purpose_not_allowed(candidates, now)
     return _not_in_force(candidates, now)
+
+
+def _purpose(ask: Ask, principal: Principal | None) -> str | None:
+    """The purpose of the request: the one that it names, else the token's binding."""
+    return ask.purpose or (None if principal is None else principal.purpose)
+
+
+def _bound_elsewhere() -> Refusal:
+    return Refusal(
+        "purpose_not_allowed",
+        "The token is bound to another purpose than the request names.",
+        Advice(
+            rule="A token that is bound to a purpose serves no other.",
+            who_can_change="an admin of your organization",
+            next_step="Leave the purpose out, or use a token without that binding.",
+        ),
+    )
 
 
 def _allows(agreement: Agreement, purpose: str | None) -> bool:
@@ -285,15 +293,14 @@ def _grant(ask: Ask, principal: Principal | None, agreement: Agreement, terms: T
     wrong = _check_columns(ask, projection, version, agreement)
     if wrong is not None:
         return wrong
-    purpose = ask.purpose or (None if principal is None else principal.purpose)
-    return Grant(projection=projection, agreement=agreement, purpose=purpose, standing="signed")
+    return Grant(projection=projection, agreement=agreement, purpose=_purpose(ask, principal), standing="signed")
 
 
-def _grant_whole(ask: Ask, version: Version, standing: str) -> Grant | Refusal:
+def _grant_whole(ask: Ask, principal: Principal | None, version: Version, standing: str) -> Grant | Refusal:
     """The owner's and the public's standing agreement: the identity projection, for no purpose in particular."""
     projection = project(_whole_terms(version), version, domain_key=None)
     wrong = _check_columns(ask, projection, version, None)
-    return wrong or Grant(projection=projection, agreement=None, purpose=ask.purpose, standing=standing)
+    return wrong or Grant(projection=projection, agreement=None, purpose=_purpose(ask, principal), standing=standing)
 
 
 def _whole_terms(version: Version) -> Terms:

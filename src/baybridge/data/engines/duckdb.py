@@ -23,6 +23,8 @@ from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType, Kind
 
 _INSTANCES: Final = 32
+_BATCH: Final = 128
+_PAGE_CHARACTERS: Final = 4_000_000
 _CONFINED: Final = {"enable_external_access": False, "lock_configuration": True, "temp_directory": "", "threads": 2}
 
 
@@ -97,10 +99,10 @@ class Engine:
         """Answer a question. `types` are the extract's released columns; the question names no other (KeyError)."""
         statement = page_sql(question, types)
         with self._cursor(extract) as cursor, stop.watching(cursor.interrupt):
-            fetched = cursor.execute(statement.text, list(statement.parameters)).fetchall()
-        kept = fetched[: question.limit]
+            fetched = _fetch(cursor.execute(statement.text, list(statement.parameters)))
+        kept = fetched.rows[: question.limit]
         rows = _typed([row[:-1] for row in kept], [types[name] for name in question.columns])
-        return Page(rows, kept[-1][-1] if len(fetched) > question.limit else None)
+        return Page(rows, kept[-1][-1] if fetched.more or len(fetched.rows) > question.limit else None)
 
     def close(self) -> None:
         """Close every instance."""
@@ -164,6 +166,24 @@ def _confined(extract: Extract, memory_limit: str) -> duckdb.DuckDBPyConnection:
             connection.close()
             raise Corrupt("corrupt", f"The engine's setting {setting} did not take; nothing is served from it.")
     return connection
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    rows: list[tuple[Any, ...]]
+    more: bool
+
+
+def _fetch(result: duckdb.DuckDBPyConnection) -> _Fetched:
+    """Rows up to the bound of a page's text, then no more: a page of long cells is cut early, and goes on by its cursor."""
+    rows: list[tuple[Any, ...]] = []
+    characters = 0
+    while batch := result.fetchmany(_BATCH):
+        rows += batch
+        characters += sum(len(value) for row in batch for value in row if isinstance(value, str))
+        if characters > _PAGE_CHARACTERS:
+            return _Fetched(rows, more=bool(result.fetchmany(1)))
+    return _Fetched(rows, more=False)
 
 
 def page_sql(question: Question, types: Mapping[str, ColumnType]) -> Sql:
