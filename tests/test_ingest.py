@@ -560,13 +560,13 @@ def test_memory_is_bounded_by_the_setting_and_not_by_the_file(tmp_path):
     path = tmp_path / "file.csv"
     with path.open("wb") as file:
         file.write(b"k,v\n")
-        for block in range(60):
+        for block in range(120):
             file.writelines(b"%09d,%s\n" % (block * 10_000 + i, b"x%d" % i * 50) for i in range(10_000))
-    assert path.stat().st_size > 128_000_000
-    seen = profile(path, scratch=tmp_path, memory_limit="128MB")
-    assert (seen.rows_read, seen.columns[0].distinct) == (600_000, 600_000)
-    staged = stage(path, propose(seen, ("k",)), scratch=tmp_path, memory_limit="128MB")
-    assert staged.rows_loaded == 600_000
+    assert path.stat().st_size > 256_000_000
+    seen = profile(path, scratch=tmp_path, memory_limit="256MB")
+    assert (seen.rows_read, seen.columns[0].distinct) == (1_200_000, 1_200_000)
+    staged = stage(path, propose(seen, ("k",)), scratch=tmp_path, memory_limit="256MB")
+    assert staged.rows_loaded == 1_200_000
 
 
 # Real files.

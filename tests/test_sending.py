@@ -19,7 +19,7 @@ import pytest
 from conftest import FLIGHTS, Server, World, make_world, serving, wait_until
 from raw_http import Reply, Wire, server_holds
 
-pytestmark = pytest.mark.xdist_group("sending")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sending")]
 
 FLIGHTS_ITEMS = "/api/v1/collections/bts.flights/items"
 MANY = "/api/v1/collections/bts.many/items"
@@ -227,7 +227,6 @@ def test_the_watch_over_an_answer_costs_a_quick_client_no_wait(shown: Shown, ser
 # Servers of their own.
 
 
-@pytest.mark.slow
 def test_a_question_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     world = make_world(tmp_path / "home")
     world.publish("bts.many", many_rows(), key=("id",))
@@ -247,7 +246,6 @@ def test_a_question_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     world.exchange.close()
 
 
-@pytest.mark.slow
 def test_at_most_256_kb_of_an_answer_are_in_flight(tmp_path: Path) -> None:
     """For clients that take nothing, with small and with large windows, and for one that takes all as fast as it can."""
     world = make_world(tmp_path / "home")

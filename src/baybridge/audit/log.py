@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from baybridge.audit.entry import JSON, Kind, encode
 from baybridge.audit.merkle import Frontier, leaf_hash
@@ -169,11 +170,12 @@ class Log:
             with self._database.write() as connection:
                 numbers = self._enter(connection, batch)
         except Exception as failure:  # noqa: BLE001 -- whatever it was, each waiting reader must be refused, not left waiting
-            if len(batch) > 1:  # one that cannot be entered must not refuse the others: each by itself
+            if len(batch) == 1 or isinstance(failure, OperationalError):  # the database itself cannot be written now
+                for pending in batch:
+                    pending.outcome.set_exception(_unavailable(failure))
+            else:  # one that cannot be entered must not refuse the others: each by itself
                 for pending in batch:
                     self._commit([pending])
-            else:
-                batch[0].outcome.set_exception(_unavailable(failure))
             return
         for pending, number in zip(batch, numbers, strict=True):
             pending.outcome.set_result(number)
