@@ -27,6 +27,8 @@ from baybridge.audit.merkle import Frontier, leaf_hash
 from baybridge.exchange import Exchange
 from baybridge.principals.principal import LOCAL_OPERATOR
 
+pytestmark = pytest.mark.slow
+
 ENTRIES = 40
 SIDE = b"a side record"
 Attack = Callable[[sqlite3.Connection], None]

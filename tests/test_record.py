@@ -26,6 +26,8 @@ from baybridge.audit.entry import MAX_ENTRY_BYTES
 from baybridge.audit.log import ENTRIES, entries
 from baybridge.errors import Refused
 
+pytestmark = pytest.mark.slow
+
 ITEMS = "/api/v1/collections/bts.flights/items"
 PUBLIC = "/api/v1/collections/bts.airports/items"
 
