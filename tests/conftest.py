@@ -25,7 +25,7 @@ from baybridge.exchange import Exchange
 from baybridge.names import DatasetName
 from baybridge.principals.principal import LOCAL_OPERATOR, Principal
 from baybridge.publish import Declaration, Publication, Upload
-from baybridge.wire import TermsShape
+from baybridge.wire.terms import TermsShape
 
 SLOW_MACHINE = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
 settings.register_profile("default", deadline=None, print_blob=True, suppress_health_check=SLOW_MACHINE)

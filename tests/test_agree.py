@@ -27,7 +27,7 @@ from baybridge.names import DatasetName
 from baybridge.principals.principal import LOCAL_OPERATOR, Principal
 from baybridge.publish import Declaration
 from baybridge.terms.terms import Terms
-from baybridge.wire import TermsShape
+from baybridge.wire.terms import TermsShape
 
 # The table as docs/reference/terms.md tells it to people, written down once more.
 MOVES = {

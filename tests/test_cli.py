@@ -25,7 +25,7 @@ from baybridge.cli.main import baybridge as command_line
 from baybridge.cli.main import run
 from baybridge.cli.printing import printable, table
 from baybridge.terms.terms import Terms
-from baybridge.wire import TermsShape
+from baybridge.wire.terms import TermsShape
 
 pytestmark = pytest.mark.xdist_group("cli")
 

@@ -20,7 +20,9 @@ from conftest import FLIGHTS, Server, World, make_world, serving
 from baybridge.client import Client, RowsRejected
 from baybridge.errors import BaybridgeError, Conflict, Corrupt, Invalid, NotFound, Refused, Unavailable
 from baybridge.http.app import ROUTES
-from baybridge.wire import DeclareRequest, ItemsShape, LinkShape, TermsShape
+from baybridge.wire.collections import DeclareRequest, ItemsShape
+from baybridge.wire.shape import LinkShape
+from baybridge.wire.terms import TermsShape
 
 pytestmark = pytest.mark.xdist_group("client")
 

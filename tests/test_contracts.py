@@ -16,23 +16,11 @@ from conftest import FLIGHTS, Server, World, make_world, serving
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.errors import CODES
 from baybridge.http.app import ROUTES
-from baybridge.wire import (
-    AgreementShape,
-    AgreementsShape,
-    CollectionShape,
-    CollectionsShape,
-    EntriesShape,
-    ItemsShape,
-    OrganizationsShape,
-    PrincipalShape,
-    PrincipalsShape,
-    ProblemShape,
-    PublishReport,
-    TokenShape,
-    VerifierShape,
-    VersionShape,
-    VersionsShape,
-)
+from baybridge.wire.agreements import AgreementShape, AgreementsShape
+from baybridge.wire.audit import EntriesShape, VerifierShape
+from baybridge.wire.collections import CollectionShape, CollectionsShape, ItemsShape, PublishReport, VersionShape, VersionsShape
+from baybridge.wire.principals import OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape
+from baybridge.wire.problems import ProblemShape
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("contracts")]
 

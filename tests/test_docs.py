@@ -33,7 +33,7 @@ from baybridge.cli.main import baybridge as command_line
 from baybridge.errors import CODES
 from baybridge.exchange import ENVIRONMENT_PREFIX, Settings
 from baybridge.http.app import ROUTES
-from baybridge.wire import TermsShape
+from baybridge.wire.terms import TermsShape
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGES: Final = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))

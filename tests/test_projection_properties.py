@@ -25,7 +25,7 @@ from baybridge.errors import BaybridgeError
 from baybridge.http.cursors import Cursor, Cursors
 from baybridge.names import DatasetName
 from baybridge.terms import cql2
-from baybridge.wire import TermsShape
+from baybridge.wire.terms import TermsShape
 
 PROVIDER, CONSUMERS = "bts", ("dot", "ohio")
 PURPOSES = ("noise-study", "audit", "planning")

@@ -21,7 +21,7 @@ from baybridge.principals.principal import Principal, PrincipalKind, Role, requi
 from baybridge.principals.store import require_organization
 from baybridge.terms.masks import Mask
 from baybridge.terms.terms import Terms, check_terms
-from baybridge.wire import TermsShape
+from baybridge.wire.terms import TermsShape
 
 MAX_REASON = 500
 

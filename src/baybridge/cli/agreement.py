@@ -12,7 +12,8 @@ from baybridge.cli.dataset import names
 from baybridge.cli.printing import table
 from baybridge.cli.session import Door, Session, door_options, read_json
 from baybridge.terms.terms import Terms
-from baybridge.wire import AgreementShape, TermsShape
+from baybridge.wire.agreements import AgreementShape
+from baybridge.wire.terms import TermsShape
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 

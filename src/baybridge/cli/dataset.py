@@ -16,7 +16,7 @@ from baybridge.cli.printing import csv_lines, table, write_private
 from baybridge.cli.session import Door, Session, door_options, read_json
 from baybridge.client import RowsRejected
 from baybridge.errors import CODES, Advice, Conflict, NotFound
-from baybridge.wire import DeclareRequest, PublishReport
+from baybridge.wire.collections import DeclareRequest, PublishReport
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 

@@ -20,20 +20,10 @@ from baybridge.operate.home import find_home
 from baybridge.principals.principal import LOCAL_OPERATOR
 from baybridge.publish import Declaration, Upload
 from baybridge.terms.terms import parse_instant
-from baybridge.wire import (
-    AgreementShape,
-    AgreementsShape,
-    CollectionShape,
-    DeclareRequest,
-    OrganizationShape,
-    OrganizationsShape,
-    PrincipalShape,
-    PrincipalsShape,
-    PublishReport,
-    TermsShape,
-    TokenShape,
-    VersionsShape,
-)
+from baybridge.wire.agreements import AgreementShape, AgreementsShape
+from baybridge.wire.collections import CollectionShape, DeclareRequest, PublishReport, VersionsShape
+from baybridge.wire.principals import OrganizationShape, OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape
+from baybridge.wire.terms import TermsShape
 
 
 def make_home(root: Path, *, origin: str) -> str:

@@ -13,7 +13,8 @@ import click
 import msgspec
 
 from baybridge.errors import BaybridgeError
-from baybridge.wire import PlaceShape, ProblemShape, PublishReport
+from baybridge.wire.collections import PublishReport
+from baybridge.wire.problems import PlaceShape, ProblemShape
 
 _MAX_PLACES: Final = 5
 

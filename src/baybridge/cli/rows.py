@@ -13,7 +13,7 @@ from baybridge.cli.dataset import names
 from baybridge.cli.printing import csv_lines, table
 from baybridge.cli.session import Session, server_options
 from baybridge.client import Question
-from baybridge.wire import ItemsShape
+from baybridge.wire.collections import ItemsShape
 
 _PAGE: Final = 10_000
 _DEFAULT: Final = 100

@@ -22,7 +22,9 @@ from baybridge.cli.local import LocalOperator, make_home
 from baybridge.client import Client
 from baybridge.errors import BaybridgeError
 from baybridge.terms.terms import format_instant
-from baybridge.wire import AgreementShape, DeclareRequest, TermsShape
+from baybridge.wire.agreements import AgreementShape
+from baybridge.wire.collections import DeclareRequest
+from baybridge.wire.terms import TermsShape
 
 ORIGIN: Final = "demo.baybridge.localhost"
 CONSUMER: Final = "nyc_planning"

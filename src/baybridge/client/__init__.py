@@ -17,29 +17,19 @@ from baybridge.client.logs import LogVerdict, judge
 from baybridge.client.questions import API, Asked, Question, dataset_path, header, next_path, part
 from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Unavailable
 from baybridge.names import parse_purpose
-from baybridge.wire import (
-    AgreementShape,
-    AgreementsShape,
+from baybridge.wire.agreements import AgreementShape, AgreementsShape, OfferRequest, ReasonRequest, SignRequest
+from baybridge.wire.audit import EntriesShape, VerifierShape
+from baybridge.wire.collections import (
     CollectionShape,
     CollectionsShape,
     DeclareRequest,
-    EntriesShape,
     ItemsShape,
-    OfferRequest,
-    OrganizationsShape,
-    PrincipalRequest,
-    PrincipalShape,
-    PrincipalsShape,
     PublishReport,
-    ReasonRequest,
-    SignRequest,
-    TermsShape,
-    TokenRequest,
-    TokenShape,
-    VerifierShape,
     VersionShape,
     VersionsShape,
 )
+from baybridge.wire.principals import OrganizationsShape, PrincipalRequest, PrincipalShape, PrincipalsShape, TokenRequest, TokenShape
+from baybridge.wire.terms import TermsShape
 
 __all__ = ["Client", "LogVerdict", "Question", "RowsRejected", "chunks"]
 

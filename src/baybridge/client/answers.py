@@ -8,7 +8,8 @@ import httpx2
 import msgspec
 
 from baybridge.errors import CODES, Advice, BaybridgeError, CodeFacts, Conflict, Corrupt, Invalid, NotFound, Place, Refused, Unavailable
-from baybridge.wire import ProblemShape, PublishReport
+from baybridge.wire.collections import PublishReport
+from baybridge.wire.problems import ProblemShape
 
 _PROBLEM: Final = "application/problem+json"
 _FIRST_ERROR: Final = 300  # a redirect is one too: following it would carry the token elsewhere

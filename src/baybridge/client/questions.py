@@ -10,7 +10,7 @@ from urllib.parse import quote
 from baybridge.client.answers import not_understood
 from baybridge.errors import Invalid, Place
 from baybridge.names import parse_purpose
-from baybridge.wire import ItemsShape
+from baybridge.wire.collections import ItemsShape
 
 API: Final = "/api/v1"
 

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from baybridge.errors import CODES, Advice, BaybridgeError, Invalid, NotFound
-from baybridge.wire import PlaceShape, ProblemShape, PublishReport
+from baybridge.wire.collections import PublishReport
+from baybridge.wire.problems import PlaceShape, ProblemShape
 
 MEDIA_TYPE: Final = "application/problem+json"
 _LOG: Final = logging.getLogger("baybridge.http")

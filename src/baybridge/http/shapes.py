@@ -11,18 +11,10 @@ from baybridge.operate.administer import Issued
 from baybridge.principals.principal import Principal
 from baybridge.publish import Publication
 from baybridge.terms.terms import format_instant
-from baybridge.wire import (
-    AgreementShape,
-    CollectionShape,
-    ColumnProfileShape,
-    LinkShape,
-    PrincipalShape,
-    PublishReport,
-    RejectShape,
-    SignatureShape,
-    TokenShape,
-    VersionShape,
-)
+from baybridge.wire.agreements import AgreementShape, SignatureShape
+from baybridge.wire.collections import CollectionShape, ColumnProfileShape, PublishReport, RejectShape, VersionShape
+from baybridge.wire.principals import PrincipalShape, TokenShape
+from baybridge.wire.shape import LinkShape
 
 
 def agreement_shape(agreement: Agreement, *, now: datetime) -> AgreementShape:

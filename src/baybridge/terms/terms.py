@@ -19,7 +19,7 @@ from baybridge.names import DatasetName, nearest, parse_organization, parse_purp
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
 from baybridge.terms.masks import Mask, check_mask, parse_mask
-from baybridge.wire import TermsShape
+from baybridge.wire.terms import TermsShape
 
 FORMAT: Final = 1
 MAX_TERMS_BYTES: Final = 64 * 1024

@@ -9,7 +9,7 @@ from baybridge.exchange import Exchange
 from baybridge.http.faces import bearer, body, call, json_response, parameters, signed_in
 from baybridge.http.shapes import principal_shape, token_shape
 from baybridge.terms.terms import parse_instant
-from baybridge.wire import OrganizationShape, OrganizationsShape, PrincipalRequest, PrincipalsShape, TokenRequest
+from baybridge.wire.principals import OrganizationShape, OrganizationsShape, PrincipalRequest, PrincipalsShape, TokenRequest
 
 
 async def organizations(request: Request) -> Response:

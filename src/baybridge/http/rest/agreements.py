@@ -13,7 +13,8 @@ from baybridge.exchange import Exchange
 from baybridge.http.faces import bearer, body, call, json_response, parameters, signed_in
 from baybridge.http.shapes import agreement_shape
 from baybridge.principals.principal import Principal
-from baybridge.wire import AgreementsShape, OfferRequest, ReasonRequest, SignRequest, TermsShape
+from baybridge.wire.agreements import AgreementsShape, OfferRequest, ReasonRequest, SignRequest
+from baybridge.wire.terms import TermsShape
 
 _Act = Callable[[Exchange, Principal, str, str], Agreement]
 

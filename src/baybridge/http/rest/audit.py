@@ -12,7 +12,7 @@ from baybridge.errors import Invalid, Place
 from baybridge.exchange import Exchange
 from baybridge.http.faces import bearer, call, json_response, parameters, signed_in
 from baybridge.names import parse_organization
-from baybridge.wire import EntriesShape, EntryShape, VerifierShape
+from baybridge.wire.audit import EntriesShape, EntryShape, VerifierShape
 
 MAX_ENTRIES: Final = 1000
 

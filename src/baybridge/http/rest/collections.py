@@ -19,7 +19,7 @@ from baybridge.http.shapes import collection_shape, publish_report, version_shap
 from baybridge.names import DatasetName
 from baybridge.operate.look import Described
 from baybridge.publish import Declaration, Publication, Upload
-from baybridge.wire import CollectionsShape, DeclareRequest, VersionsShape
+from baybridge.wire.collections import CollectionsShape, DeclareRequest, VersionsShape
 
 PUBLISH_PARAMETERS: Final = ("null", "key", "accept_schema", "dry_run")
 

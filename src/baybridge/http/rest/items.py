@@ -17,7 +17,8 @@ from baybridge.http.faces import bearer, caller, parameters, serving
 from baybridge.http.sending import AnswerResponse, answering
 from baybridge.names import DatasetName, parse_purpose
 from baybridge.terms import cql2
-from baybridge.wire import ItemsShape, LinkShape
+from baybridge.wire.collections import ItemsShape
+from baybridge.wire.shape import LinkShape
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 10_000
