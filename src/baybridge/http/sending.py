@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import fcntl
@@ -79,7 +80,7 @@ class Sending:
     seconds: float
 
 
-class _Watched(Response):
+class _Watched(Response, abc.ABC):
     """What leaves under a grant: sent in pieces, and the connection reset when the grant goes, or the time."""
 
     def __init__(self, leaving: Answer | Stream, *, status: int, media_type: str, path_is_version: bool, sending: Sending) -> None:
@@ -129,9 +130,9 @@ class _Watched(Response):
         except TimeoutError:
             return False
 
+    @abc.abstractmethod
     async def _send(self, link: Link, send: Send) -> bool:
         """Send head and body; give whether all of it was sent."""
-        raise NotImplementedError
 
     async def _pieces(self, body: bytes, send: Send) -> None:
         for start in range(0, len(body), PIECE_BYTES):
