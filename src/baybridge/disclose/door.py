@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from baybridge.agreements import store as agreement_store
 from baybridge.agreements.agreement import Agreement, Standing
 from baybridge.agreements.domains import unwrap_key
+from baybridge.agreements.usage import LimitReached, reserve
 from baybridge.audit.entry import JSON, Kind, canonical, column_list
 from baybridge.audit.log import Draft, Log, always
 from baybridge.catalog import store as catalog
@@ -21,8 +22,9 @@ from baybridge.data.engines.duckdb import Engine, Page, Question, Rows, SortKey,
 from baybridge.data.extracts import Extract, Extracts
 from baybridge.db import Database
 from baybridge.disclose.stream import Ending, HandedOut, Lines, Stream
-from baybridge.errors import Advice, Invalid, Place, Unavailable
+from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Unavailable
 from baybridge.policy.decision import Ask, Grant, Refusal, decide
+from baybridge.policy.refusals import limit_reached
 from baybridge.principals.principal import Principal
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
@@ -30,7 +32,7 @@ from baybridge.terms.columns import ColumnType
 _TRIES: Final = 4
 _VERSIONS_KEPT: Final = 1024
 
-T = TypeVar("T")
+Leaving = TypeVar("Leaving", bound="Answer | Stream")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,18 +83,29 @@ class Encodable:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What may leave now. `body` is None for a 304. `entry` is None for a public dataset, whose reads are not entered one by one.
+    """What may leave now. `body` is None for a 304, which has no `rows`. `entry` is None for a public dataset, whose reads are not entered.
 
     `stands` says whether the grant still holds: a face that is still sending asks every 250 ms, and resets the connection on False.
     """
 
     body: bytes | None
+    rows: int
     etag: str
     version: int
     governed: bool
     organization: str
     entry: int | None
     stands: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the catalog says of a read, in one snapshot. `superseded` is set for a walk through a version that is not the latest now."""
+
+    dataset: Dataset
+    version: Version
+    agreements: tuple[Agreement, ...]
+    superseded: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,27 +150,34 @@ class Disclose:
         return answer
 
     def _granted(
-        self, request: Read, principal: Principal | None, compute: Callable[[Version, Grant], tuple[T, Draft | None]]
-    ) -> tuple[T, int | None]:
+        self, request: Read, principal: Principal | None, compute: Callable[[Version, Grant], tuple[Leaving, Draft | None]]
+    ) -> tuple[Leaving, int | None]:
         """Load, decide, compute, record.
 
         When the agreement moves between decision and entry, the request is decided again; nothing of the first try leaves.
         """
         for _ in range(_TRIES):
-            dataset, version, agreements = self._load(request, principal)
-            decision = decide(request.ask, principal, dataset, version, agreements, now=self.clock())
+            known = self._load(request, principal)
+            decision = decide(
+                request.ask, principal, known.dataset, known.version, known.agreements, now=self.clock(), superseded=known.superseded
+            )
             if isinstance(decision, Refusal):
-                self._enter_refusal(request, principal, dataset, decision)
-                raise decision.error()
-            computed, draft = compute(version, decision)
+                raise self._refused(request, principal, decision)
+            leaving, draft = compute(known.version, decision)
             if draft is None:
-                return computed, None
-            entry = self.log.record(draft, _guard(decision))
+                return leaving, None
+            guard = _Guard(decision, rows=leaving.rows)
+            entry = self.log.record(draft, guard)
             if entry is not None:
-                return computed, entry
+                return leaving, entry
+            if isinstance(leaving, Stream):
+                leaving.batches.close()
+            if decision.agreement is not None and guard.reached is not None:
+                refusal = limit_reached(decision.agreement, guard.reached.what, guard.reached.limit, now=self.clock())
+                raise self._refused(request, principal, refusal)
         raise Unavailable("extract_building", "The agreement keeps changing; try again shortly.", retry_after=1)
 
-    def _load(self, request: Read, principal: Principal | None) -> tuple[Dataset, Version, tuple[Agreement, ...]]:
+    def _load(self, request: Read, principal: Principal | None) -> _Known:
         with self.database.read() as connection:
             dataset = catalog.require(connection, request.ask.dataset)
             number = dataset.latest if request.version is None else request.version
@@ -168,7 +188,9 @@ class Disclose:
                     self._versions.clear()
                 self._versions[str(dataset.name), number] = version
             agreements = () if principal is None else agreement_store.of_consumer(connection, principal.organization, dataset.name)
-        return dataset, version, agreements
+            walks_on = isinstance(request, Request) and request.cursor_extract is not None and number != dataset.latest
+            superseded = catalog.superseded(connection, dataset.name, number) if walks_on else None
+        return _Known(dataset, version, agreements, superseded)
 
     def _page(
         self, request: Request, principal: Principal | None, version: Version, grant: Grant, stop: Stop
@@ -184,7 +206,7 @@ class Disclose:
             page = self.engine.page(self._extract(grant), types, question, stop)
             body = request.encode(Encodable(version.number, digest, {name: types[name] for name in question.columns}, page))
             rows = len(page.rows)
-        answer = self._answer(version, grant, etag, body)
+        answer = self._answer(version, grant, etag, body, rows=rows)
         outcome: dict[str, JSON] = {
             "bytes": 0 if body is None else len(body),
             "rows": rows,
@@ -201,10 +223,11 @@ class Disclose:
         etag = _etag(version, self.extracts.digest(grant.projection), request.representation, None)
         if _known(request, etag):
             unchanged: dict[str, JSON] = {"bytes": 0, "rows": 0, "sha256": None, "status": 304}
-            return self._answer(version, grant, etag, None), self._draft(request, principal, grant, whole, unchanged)
+            return self._answer(version, grant, etag, None, rows=0), self._draft(request, principal, grant, whole, unchanged)
         extract = self._extract(grant)
         rows = self.engine.count(extract, types, whole, stop)
         stream = Stream(
+            rows=rows,
             etag=etag,
             version=version.number,
             governed=grant.standing != "public",
@@ -217,9 +240,10 @@ class Disclose:
         opened: dict[str, JSON] = {"bytes": None, "rows": rows, "sha256": None, "status": 200, "stream": True}
         return stream, self._draft(request, principal, grant, whole, opened)
 
-    def _answer(self, version: Version, grant: Grant, etag: str, body: bytes | None) -> Answer:
+    def _answer(self, version: Version, grant: Grant, etag: str, body: bytes | None, *, rows: int) -> Answer:
         return Answer(
             body=body,
+            rows=rows,
             etag=etag,
             version=version.number,
             governed=grant.standing != "public",
@@ -257,7 +281,7 @@ class Disclose:
 
     def _stands(self, grant: Grant) -> bool:
         with self.database.read() as connection:
-            return _guard(grant)(connection, self.clock())
+            return _holds(grant, connection, self.clock())
 
     def _draft(
         self, request: Read, principal: Principal | None, grant: Grant, question: Question | Whole, outcome: Mapping[str, JSON]
@@ -287,31 +311,48 @@ class Disclose:
             facts["agreement"] = {"id": grant.agreement.id, "terms_sha256": grant.agreement.terms_sha256}
         return Draft(grant.projection.dataset.organization, Kind.DISCLOSURE, facts, side)
 
-    def _enter_refusal(self, request: Read, principal: Principal | None, dataset: Dataset, refusal: Refusal) -> None:
-        """Enter what a known principal was refused; unknown callers would fill the log."""
+    def _refused(self, request: Read, principal: Principal | None, refusal: Refusal) -> BaybridgeError:
+        """The refusal as an error, entered if the principal is known; unknown callers would fill the log."""
         if principal is None:
-            return
+            return refusal.error()
         facts: dict[str, JSON] = {
             "actor": {"organization": principal.organization, "principal": principal.id},
             "agreement": refusal.agreement,
             "channel": request.channel,
             "code": refusal.code,
-            "dataset": str(dataset.name),
+            "dataset": str(request.ask.dataset),
             "purpose": principal.purpose if request.ask.purpose is None else request.ask.purpose,
         }
-        self.log.record(Draft(dataset.name.organization, Kind.REFUSAL, facts), always)
+        self.log.record(Draft(request.ask.dataset.organization, Kind.REFUSAL, facts), always)
+        return refusal.error()
 
 
-def _guard(grant: Grant) -> Callable[[sa.Connection, datetime], bool]:
-    """Promise 5: whether the grant still holds, asked inside the transaction that records its disclosure."""
+def _holds(grant: Grant, connection: sa.Connection, now: datetime) -> bool:
+    """Promise 5: whether the grant still holds."""
     agreement = grant.agreement
     if agreement is None:
-        return always
+        return True
+    return agreement_store.epoch(connection, agreement.id) == agreement.epoch and agreement.standing(now) is Standing.ACTIVE
 
-    def holds(connection: sa.Connection, now: datetime) -> bool:
-        return agreement_store.epoch(connection, agreement.id) == agreement.epoch and agreement.standing(now) is Standing.ACTIVE
 
-    return holds
+@dataclass(slots=True)
+class _Guard:
+    """Asked inside the transaction that records the disclosure: the grant still holds, and its limits allow one request with these rows.
+
+    What it has counted is undone with the transaction. `reached` tells afterwards which limit said no, where one did.
+    """
+
+    grant: Grant
+    rows: int
+    reached: LimitReached | None = None
+
+    def __call__(self, connection: sa.Connection, now: datetime) -> bool:
+        self.reached = None
+        if not _holds(self.grant, connection, now):
+            return False
+        if self.grant.agreement is not None:
+            self.reached = reserve(connection, self.grant.agreement, now, requests=1, rows=self.rows)
+        return self.reached is None
 
 
 def _columns(request: Read, types: Mapping[str, ColumnType]) -> tuple[str, ...]:

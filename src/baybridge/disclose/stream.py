@@ -42,9 +42,11 @@ class HandedOut:
 class Stream:
     """A grant to send rows, whose opening entry is durable. `pull` and `end` may be called from any thread, one after the other.
 
-    `etag` to `stands` are as in an Answer. `enter_end` writes the closing entry; it is None where reads are not entered one by one.
+    `rows` is how many were asked for; `etag` to `stands` are as in an Answer. `enter_end` writes the closing entry; it is None where
+    reads are not entered one by one.
     """
 
+    rows: int
     etag: str
     version: int
     governed: bool
@@ -55,7 +57,7 @@ class Stream:
     lines: Lines
     entry: int | None = None
     enter_end: Callable[[Ending, HandedOut], None] | None = None
-    _rows: int = 0
+    _sent: int = 0
     _size: int = 0
     _hash: Any = field(default_factory=hashlib.sha256)
     _begun: bool = False
@@ -87,10 +89,10 @@ class Stream:
             self._ended = True
             self.batches.close()
             if self.enter_end is not None:
-                self.enter_end(ending, HandedOut(self._rows, self._size, self._hash.hexdigest()))
+                self.enter_end(ending, HandedOut(self._sent, self._size, self._hash.hexdigest()))
 
     def _hand_out(self, rows: int, piece: bytes) -> bytes:
-        self._rows += rows
+        self._sent += rows
         self._size += len(piece)
         self._hash.update(piece)
         return piece
