@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import rfc8785
 import sqlalchemy as sa
-from conftest import CONSUMER, PROVIDER, World
+from conftest import CONSUMER, PROVIDER, World, page_request
 from hypothesis import given, settings
 
 from baybridge.agreements import store
@@ -21,7 +21,7 @@ from baybridge.agreements.agreement import Agreement, Standing, State
 from baybridge.catalog.dataset import Access, Dataset, Version
 from baybridge.catalog.manifest import Manifest
 from baybridge.catalog.schema import Column, Schema
-from baybridge.disclose import Request, Stop
+from baybridge.disclose import Stop
 from baybridge.errors import CODES, Invalid, Refused, Unavailable
 from baybridge.names import DatasetName
 from baybridge.policy.decision import WALK_LASTS, Ask, Grant, Refusal, UsedColumn, decide
@@ -484,7 +484,7 @@ def read(world: World) -> int:
         return b"rows"
 
     ask = Ask(DatasetName.parse("bts.flights"), purpose="noise-study")
-    request = Request(ask, None, (), 100, None, None, frozenset(), "rows", "test", encode)
+    request = page_request(ask, encode)
     try:
         world.exchange.disclose.read(request, world.person(CONSUMER, "analyst"), Stop())
     except Refused:
