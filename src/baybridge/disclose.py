@@ -23,6 +23,8 @@ from baybridge.db import Database
 from baybridge.errors import Advice, Invalid, Place, Unavailable
 from baybridge.policy.decision import Ask, Grant, Refusal, UsedColumn, decide
 from baybridge.principals.principal import Principal
+from baybridge.principals.store import still_acts
+from baybridge.principals.tokens import present
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
 
@@ -99,7 +101,9 @@ class Disclose:
 
         When the agreement moves between decision and entry, the request is decided again; nothing of the first try leaves.
         """
-        for _ in range(_TRIES):
+        for again in range(_TRIES):
+            if again and principal is not None:
+                principal = self._present(request, principal)
             dataset, version, agreements = self._load(request, principal)
             decision = decide(request.ask, principal, dataset, version, agreements, now=self.clock())
             if isinstance(decision, Refusal):
@@ -108,7 +112,7 @@ class Disclose:
             answer, draft = self._compute(request, principal, version, decision, stop)
             if draft is None:
                 return answer
-            entry = self.log.record(draft, _guard(decision))
+            entry = self.log.record(draft, _guard(decision, principal))
             if entry is not None:
                 return replace(answer, entry=entry)
         raise Unavailable("extract_building", "The agreement keeps changing; try again shortly.", retry_after=1)
@@ -149,7 +153,7 @@ class Disclose:
             governed=grant.standing != "public",
             organization=version.dataset.organization,
             entry=None,
-            stands=lambda: self._stands(grant),
+            stands=lambda: self._stands(grant, principal),
         )
         if grant.standing == "public" or principal is None:
             return answer, None
@@ -167,9 +171,20 @@ class Disclose:
         with self.database.read() as connection:
             return unwrap_key(connection, key_id, wrapping_key=self.wrapping_key)
 
-    def _stands(self, grant: Grant) -> bool:
+    def _stands(self, grant: Grant, principal: Principal | None) -> bool:
         with self.database.read() as connection:
-            return _guard(grant)(connection, self.clock())
+            return _guard(grant, principal)(connection, self.clock())
+
+    def _present(self, request: Request, principal: Principal) -> Principal:
+        """The principal as it stands now. Raise the reason, entered, where it may not act any more or its provider takes no part."""
+        provider = request.ask.dataset.organization
+        facts: dict[str, JSON] = {
+            "actor": {"organization": principal.organization, "principal": principal.id},
+            "channel": request.channel,
+            "dataset": str(request.ask.dataset),
+        }
+        with self.log.entering_refusals(provider, facts), self.database.read() as connection:
+            return present(connection, principal, now=self.clock(), counterpart=provider)
 
     def _draft(
         self,
@@ -219,13 +234,20 @@ class Disclose:
         self.log.record(Draft(dataset.name.organization, Kind.REFUSAL, facts), always)
 
 
-def _guard(grant: Grant) -> Callable[[sa.Connection, datetime], bool]:
-    """Promise 5: whether the grant still holds, asked inside the transaction that records its disclosure."""
-    agreement = grant.agreement
-    if agreement is None:
+def _guard(grant: Grant, principal: Principal | None) -> Callable[[sa.Connection, datetime], bool]:
+    """Promise 5: whether the grant still holds, and whether who it was given to still acts.
+
+    It is asked inside the transaction that records the disclosure, and every 250 ms while the answer leaves.
+    """
+    agreement, provider = grant.agreement, grant.projection.dataset.organization
+    if principal is None or grant.standing == "public":
         return always
 
     def holds(connection: sa.Connection, now: datetime) -> bool:
+        if not still_acts(connection, principal, now=now, counterpart=provider):
+            return False
+        if agreement is None:
+            return True
         return agreement_store.epoch(connection, agreement.id) == agreement.epoch and agreement.standing(now) is Standing.ACTIVE
 
     return holds

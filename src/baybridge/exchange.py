@@ -166,6 +166,7 @@ class Exchange:
         database = _open_catalog(home)
         log = Log(database=database, origin=settings.origin, clock=_now, entropy=secrets.token_bytes)
         objects = Objects(home.objects)
+        agree = Agree(database, log, _now, secrets.token_bytes, keys.wrapping)
         return cls(
             home=home,
             settings=settings,
@@ -173,9 +174,9 @@ class Exchange:
             keys=keys,
             database=database,
             log=log,
-            administer=Administer(database, log, _now, secrets.token_bytes),
+            administer=Administer(database, log, agree, _now, secrets.token_bytes),
             publish=Publish(database, log, objects, home.scratch, _now, settings.build_memory),
-            agree=Agree(database, log, _now, secrets.token_bytes, keys.wrapping),
+            agree=agree,
             disclose=Disclose(
                 database=database,
                 log=log,
