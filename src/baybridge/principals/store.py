@@ -155,7 +155,7 @@ def add_token(connection: sa.Connection, token: Token, *, sha256: bytes) -> None
 
 def find_token_by_hash(connection: sa.Connection, sha256: bytes) -> Token | None:
     """Give the token of that hash with its principal, or None."""
-    row = connection.execute(_TOKEN.where(TOKENS.c.sha256 == sha256)).first()
+    row = connection.execute(_TOKEN_BY_HASH, {"sha256": sha256}).first()
     return None if row is None else _token(row)
 
 
@@ -239,7 +239,7 @@ _TOKEN: Final = sa.select(
 ).select_from(
     TOKENS.join(PRINCIPALS, TOKENS.c.principal == PRINCIPALS.c.id).join(ORGANIZATIONS, PRINCIPALS.c.organization == ORGANIZATIONS.c.name)
 )
-
+_TOKEN_BY_HASH: Final = _TOKEN.where(TOKENS.c.sha256 == sa.bindparam("sha256"))
 _OWN: Final = ORGANIZATIONS.alias("own")
 _COUNTERPART: Final = ORGANIZATIONS.alias("counterpart")
 _STILL: Final = (
