@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from conftest import FLIGHTS, World, make_world
 from baybridge.agreements.domains import unwrap_key
 from baybridge.cli.main import run
 from baybridge.errors import Corrupt, Invalid
-from baybridge.exchange import Exchange, Settings, load_settings
+from baybridge.exchange import Exchange, load_settings
 from baybridge.operate.home import Home, find_home
 
 
@@ -176,9 +175,3 @@ def test_pseudonyms_are_made_under_the_wrapping_key_that_is_set(tmp_path: Path) 
             else:
                 with pytest.raises(Corrupt):
                     unwrap_key(connection, key_id, wrapping_key=exchange.keys.wrapping)
-
-
-def test_every_setting_is_in_the_generated_reference_with_its_variable() -> None:
-    page = (Path(__file__).parent.parent / "docs/reference/settings.md").read_text(encoding="utf-8")
-    for each in fields(Settings):
-        assert f"| `{each.name}` | `BAYBRIDGE_{each.name.upper()}` |" in page
