@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypedDict
+from typing import TypedDict
 from urllib.parse import quote
 
 from baybridge.client.answers import not_understood
 from baybridge.errors import Invalid, Place
 from baybridge.names import parse_purpose
 from baybridge.wire.collections import ItemsShape
-
-API: Final = "/api/v1"
 
 
 class Question(TypedDict, total=False):
@@ -45,11 +43,6 @@ class Asked:
     purpose: str | None = None
     cursor: str | None = None
 
-    def path(self, dataset: str) -> str:
-        """The address of the rows, under the version where one is pinned."""
-        pinned = "" if self.version is None else f"/versions/{self.version:d}"
-        return f"{dataset_path(dataset)}{pinned}/items"
-
     def parameters(self) -> dict[str, str]:
         """The query string's parameters, without what was not asked."""
         given = {
@@ -75,11 +68,6 @@ def next_path(page: ItemsShape) -> str | None:
                 return link.href
             raise not_understood("items")
     return None
-
-
-def dataset_path(dataset: str) -> str:
-    """The address of a dataset."""
-    return f"{API}/collections/{part(dataset)}"
 
 
 def part(text: str) -> str:
