@@ -152,8 +152,8 @@ def test_an_upload_is_never_sent_twice(broken: bytes, source: str, tmp_path: Pat
 
 def test_a_method_that_is_not_safe_and_has_no_key_is_never_sent_twice() -> None:
     with misbehaving(CLOSED, FINE) as server, Client(server.url) as client:
-        patch = Call(method="PATCH", path="/x", read=reader(dict))
-        assert isinstance(outcome(lambda client: client.perform(patch), client), Unreachable)
+        unsafe = Call(method="PATCH", path="/x", read=reader(dict))
+        assert isinstance(outcome(lambda client: client.perform(unsafe), client), Unreachable)
     assert len(server.heads) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import io
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from conftest import FLIGHTS, Server, World, make_world, serving
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from baybridge.client import AsyncClient, Client, exceptions
 from baybridge.client.addresses import Addresses
@@ -199,3 +202,24 @@ def test_the_exceptions_are_those_of_the_table() -> None:
 
 def test_no_two_codes_share_an_exception() -> None:
     assert len(set(exceptions.OF_CODE.values())) == len(CODES) == len(exceptions.OF_CODE)
+
+
+def test_the_plain_package_weighs_less_than_40_mb() -> None:
+    """Counted over what its own requirements name, extras aside; compiled modules weigh about what their sources do."""
+    found, waiting = set(), ["baybridge"]
+    weight = 0
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for line in importlib.metadata.requires(name) or []:
+            needed = Requirement(line)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                waiting.append(canonicalize_name(needed.name))
+        files = importlib.metadata.files(name) or []
+        weight += sum((each.size or 0) * (2 if each.suffix == ".py" else 1) for each in files)
+    assert {"click", "cryptography", "httpx2", "msgspec"} < found
+    assert found.isdisjoint({"duckdb", "numpy", "pandas", "polars", "pyarrow", "sqlalchemy", "starlette"})
+    ours = sum(each.stat().st_size for each in (ROOT / "src").rglob("*.py"))  # an editable install lists no sources
+    assert 5_000_000 < weight + 2 * ours < 40_000_000

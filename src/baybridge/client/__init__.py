@@ -4,7 +4,8 @@ from baybridge.client.awaiting import AsyncClient
 from baybridge.client.exceptions import RowsRejected
 from baybridge.client.logs import LogVerdict
 from baybridge.client.questions import Question
+from baybridge.client.results import Page, Provenance, Table
 from baybridge.client.uploads import chunks
 from baybridge.client.waiting import Client
 
-__all__ = ["AsyncClient", "Client", "LogVerdict", "Question", "RowsRejected", "chunks"]
+__all__ = ["AsyncClient", "Client", "LogVerdict", "Page", "Provenance", "Question", "RowsRejected", "Table", "chunks"]

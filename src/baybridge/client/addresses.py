@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from baybridge.client import calls
-from baybridge.client.call import Address, Walk
+from baybridge.client.call import Address, Walk, Whole
 
 
 class Addresses:
@@ -26,6 +26,7 @@ class Addresses:
     items = Address(calls.collections.items)
     pages = Walk(calls.collections.pages, calls.collections.page_itself)
     rows = Walk(calls.collections.rows, calls.collections.page_rows)
+    table = Whole(calls.collections.table)
 
     agreements = Address(calls.agreements.agreements)
     agreement = Address(calls.agreements.agreement)

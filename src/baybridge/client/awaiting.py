@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import httpx2
 
 from baybridge.audit.checkpoint import Verifier
-from baybridge.client.call import Call, Steps
+from baybridge.client.call import Call, Plan, Steps
 from baybridge.client.caller import Caller
 from baybridge.client.logs import LogVerdict, judge
 from baybridge.client.uploads import chunks_aside
@@ -46,6 +46,16 @@ class AsyncClient(Caller):
     def walk(self, steps: Steps[T], each: Callable[[T], Iterable[R]]) -> AsyncIterator[R]:
         """Perform the calls one after the other, and give what `each` finds in an answer. The purpose is that of now."""
         return self._walk(steps, each, self.present_purpose())
+
+    async def run(self, plan: Plan[R]) -> R:
+        """Perform the calls one after the other, and give what they come to."""
+        purpose, answer = self.present_purpose(), None
+        while True:
+            try:
+                call = plan.send(answer)
+            except StopIteration as done:
+                return cast("R", done.value)
+            answer = await self._perform(call, purpose)
 
     async def verify_log(self, organization: str, checkpoints: Sequence[str] = ()) -> LogVerdict:
         """Do what Client.verify_log does; here the whole log is held in memory."""

@@ -48,6 +48,15 @@ class Call(Generic[T]):
 Steps: TypeAlias = Generator[Call[T], T, None]
 """Calls of one kind, of which each is made from the answers to those before."""
 
+Plan: TypeAlias = Generator[Call[Any], Any, R]
+"""Calls of any kind, and at the end what their answers come to."""
+
+
+def ask(call: Call[T]) -> Generator[Call[Any], Any, T]:
+    """Have one call of a plan performed, with the type of its answer."""
+    answer: T = yield call
+    return answer
+
 
 def get(path: str, shape: type[T], query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Call[T]:
     """Read an address."""
@@ -74,6 +83,9 @@ class Waiting(Protocol):
     def walk(self, steps: Steps[T], each: Callable[[T], Iterable[R]]) -> Iterator[R]:
         """Perform the calls one after the other, and give what `each` finds in an answer."""
 
+    def run(self, plan: Plan[R]) -> R:
+        """Perform the calls one after the other, and give what they come to."""
+
 
 class Awaiting(Protocol):
     """A client whose answers are awaited."""
@@ -83,6 +95,9 @@ class Awaiting(Protocol):
 
     def walk(self, steps: Steps[T], each: Callable[[T], Iterable[R]]) -> AsyncIterator[R]:
         """Perform the calls one after the other, and give what `each` finds in an answer."""
+
+    async def run(self, plan: Plan[R]) -> R:
+        """Perform the calls one after the other, and give what they come to."""
 
 
 class Address(Generic[P, T]):
@@ -134,5 +149,31 @@ class Walk(Generic[P, T, R]):
         @functools.wraps(self._build)
         def method(*arguments: P.args, **named: P.kwargs) -> Any:
             return client.walk(self._build(*arguments, **named), self._each)
+
+        return method
+
+
+class Whole(Generic[P, R]):
+    """A method of both clients that takes several calls for one result."""
+
+    def __init__(self, build: Callable[P, Plan[R]]) -> None:
+        """`build` also gives the method its parameters and its text."""
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    @overload
+    def __get__(self, client: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, client: Waiting, owner: type) -> Callable[P, R]: ...
+    @overload
+    def __get__(self, client: Awaiting, owner: type) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    def __get__(self, client: Any, owner: type) -> Any:
+        """Bind it to the client."""
+        if client is None:
+            return self
+
+        @functools.wraps(self._build)
+        def method(*arguments: P.args, **named: P.kwargs) -> Any:
+            return client.run(self._build(*arguments, **named))
 
         return method

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from baybridge.client.answers import not_understood
 from baybridge.errors import Invalid, Place
 from baybridge.names import parse_purpose
-from baybridge.wire.collections import ItemsShape
+from baybridge.wire.shape import LinkShape
 
 
 class Question(TypedDict, total=False):
@@ -60,9 +60,9 @@ class Asked:
         return headers if self.agreement is None else headers | {"baybridge-agreement": header(self.agreement, "agreement")}
 
 
-def next_path(page: ItemsShape) -> str | None:
+def next_path(links: Sequence[LinkShape]) -> str | None:
     """The path of the next page. A link to another host is not followed: the token would go there too."""
-    for link in page.links:
+    for link in links:
         if link.rel == "next":
             if link.href.startswith("/") and not link.href.startswith("//"):
                 return link.href

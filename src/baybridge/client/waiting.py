@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import httpx2
 
 from baybridge.audit.checkpoint import Verifier
-from baybridge.client.call import Call, Steps
+from baybridge.client.call import Call, Plan, Steps
 from baybridge.client.caller import Caller
 from baybridge.client.logs import LogVerdict, judge
 from baybridge.client.uploads import chunks
@@ -46,6 +46,16 @@ class Client(Caller):
     def walk(self, steps: Steps[T], each: Callable[[T], Iterable[R]]) -> Iterator[R]:
         """Perform the calls one after the other, and give what `each` finds in an answer. The purpose is that of now."""
         return self._walk(steps, each, self.present_purpose())
+
+    def run(self, plan: Plan[R]) -> R:
+        """Perform the calls one after the other, and give what they come to."""
+        purpose, answer = self.present_purpose(), None
+        while True:
+            try:
+                call = plan.send(answer)
+            except StopIteration as done:
+                return cast("R", done.value)
+            answer = self._perform(call, purpose)
 
     def verify_log(self, organization: str, checkpoints: Sequence[str] = ()) -> LogVerdict:
         """Fetch every entry of a log as its auditor, and replay them here against the server's checkpoint and those given.

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Unpack
+from dataclasses import replace
+from typing import Any, Final, Unpack
 
-from baybridge.client.call import API, Call, Source, Steps, get, reader, send
+from baybridge.client.call import API, Call, Plan, Source, Steps, ask, get, reader, send
 from baybridge.client.questions import Asked, Question, next_path, part
+from baybridge.client.results import Page, Table, read_page
 from baybridge.errors import Invalid
 from baybridge.wire.collections import (
     CollectionShape,
     CollectionsShape,
     DeclareRequest,
-    ItemsShape,
     PublishReport,
     VersionShape,
     VersionsShape,
 )
+
+MOST_ROWS: Final = 10_000  # on a page
 
 
 def collections() -> Call[CollectionsShape]:
@@ -81,33 +84,60 @@ def publish(
     )
 
 
-def items(dataset: str, **question: Unpack[Question]) -> Call[ItemsShape]:
+def items(dataset: str, **question: Unpack[Question]) -> Call[Page]:
     """One page of rows."""
     asked = Asked(**question)
-    return get(f"{_path(dataset, asked.version)}/items", ItemsShape, asked.parameters(), asked.headers())
+    return Call(
+        method="GET",
+        path=f"{API}{_path(dataset, asked.version)}/items",
+        read=lambda response: read_page(response, dataset),
+        query=asked.parameters(),
+        headers=asked.headers(),
+    )
 
 
-def pages(dataset: str, **question: Unpack[Question]) -> Steps[ItemsShape]:
+def pages(dataset: str, **question: Unpack[Question]) -> Steps[Page]:
     """All pages from the one asked for to the last, of one version; `limit` is the size of each."""
-    first = items(dataset, **question)
-    page = yield first
-    while (following := next_path(page)) is not None:
-        page = yield Call(method="GET", path=following, read=first.read, headers=first.headers)
+    call: Call[Page] | None = items(dataset, **question)
+    while call is not None:
+        page = yield call
+        call = _following(call, page)
 
 
-def rows(dataset: str, **question: Unpack[Question]) -> Steps[ItemsShape]:
+def rows(dataset: str, **question: Unpack[Question]) -> Steps[Page]:
     """All rows of the pages, one by one."""
     return pages(dataset, **question)
 
 
-def page_itself(page: ItemsShape) -> Iterable[ItemsShape]:
+def table(dataset: str, **question: Unpack[Question]) -> Plan[Table]:
+    """All rows at once, or the first `limit` of them, with the schema of their version: what frames are made from."""
+    limit = question.get("limit")
+    question["limit"] = MOST_ROWS if limit is None else min(limit, MOST_ROWS)
+    call: Call[Page] | None = items(dataset, **question)
+    found: list[Page] = []
+    while call is not None and (not found or limit is None or sum(len(page.items) for page in found) < limit):
+        found.append((yield from ask(call)))
+        call = _following(call, found[-1])
+    last = found[-1].provenance
+    declared = yield from ask(schema(dataset, last.version))
+    entries = tuple(entry for page in found for entry in page.provenance.entries)
+    together = [row for page in found for row in page.items]
+    return Table(together[:limit], declared, replace(last, entries=entries))
+
+
+def page_itself(page: Page) -> Iterable[Page]:
     """Walk over whole pages."""
     return (page,)
 
 
-def page_rows(page: ItemsShape) -> Iterable[dict[str, Any]]:
+def page_rows(page: Page) -> Iterable[dict[str, Any]]:
     """Walk over the rows of pages."""
     return page.items
+
+
+def _following(call: Call[Page], page: Page) -> Call[Page] | None:
+    path = next_path(page.links)
+    return None if path is None else replace(call, path=path, query={})
 
 
 def _path(dataset: str, version: int | None = None) -> str:
