@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from baybridge.exchange import Exchange
-from baybridge.http.faces import bearer, body, call, json_response, parameters, signed_in
+from baybridge.http.faces import bearer, body, call, json_response, signed_in
 from baybridge.http.shapes import principal_shape, token_shape
 from baybridge.terms.terms import parse_instant
 from baybridge.wire.principals import OrganizationShape, OrganizationsShape, PrincipalRequest, PrincipalsShape, TokenRequest
@@ -14,14 +14,12 @@ from baybridge.wire.principals import OrganizationShape, OrganizationsShape, Pri
 
 async def organizations(request: Request) -> Response:
     """Answer GET /organizations."""
-    parameters(request, ())
     found = await call(request, lambda exchange: exchange.administer.organizations())
     return json_response(OrganizationsShape(organizations=[OrganizationShape(name=each.name, title=each.title) for each in found]))
 
 
 async def principals(request: Request) -> Response:
     """Answer GET /organizations/{organization}/principals."""
-    parameters(request, ())
     token, organization = bearer(request), request.path_params["organization"]
     found = await call(request, lambda exchange: exchange.administer.principals(signed_in(exchange, token), organization))
     return json_response(PrincipalsShape(principals=[principal_shape(each) for each in found]))
@@ -29,7 +27,6 @@ async def principals(request: Request) -> Response:
 
 async def add_principal(request: Request) -> Response:
     """Answer POST /organizations/{organization}/principals."""
-    parameters(request, ())
     token, organization = bearer(request), request.path_params["organization"]
     asked = await body(request, PrincipalRequest)
 
@@ -43,7 +40,6 @@ async def add_principal(request: Request) -> Response:
 
 async def issue_token(request: Request) -> Response:
     """Answer POST /tokens."""
-    parameters(request, ())
     token = bearer(request)
     asked = await body(request, TokenRequest)
     expires = None if asked.expires is None else parse_instant(asked.expires, parameter="expires")
@@ -58,7 +54,6 @@ async def issue_token(request: Request) -> Response:
 
 async def revoke_token(request: Request) -> Response:
     """Answer DELETE /tokens/{id}."""
-    parameters(request, ())
     token, token_id = bearer(request), request.path_params["token"]
     await call(request, lambda exchange: exchange.administer.revoke_token(signed_in(exchange, token), token_id))
     return Response(status_code=204)
@@ -66,6 +61,5 @@ async def revoke_token(request: Request) -> Response:
 
 async def whoami(request: Request) -> Response:
     """Answer GET /whoami."""
-    parameters(request, ())
     token = bearer(request)
     return json_response(principal_shape(await call(request, lambda exchange: signed_in(exchange, token))))
