@@ -157,7 +157,7 @@ def test_what_is_no_name_of_a_dataset_is_refused(public: httpx2.Client, name: st
 
 @pytest.mark.parametrize("address", ["", "/bts.flights", "/bts.flights/schema", "/bts.flights/versions", "/bts.flights/versions/1"])
 def test_a_parameter_that_an_address_does_not_take_is_never_ignored(public: httpx2.Client, address: str) -> None:
-    assert said(public.get(COLLECTIONS + address, params={"limit": "1"})) == (400, "unknown_parameter")
+    assert said(public.get(COLLECTIONS + address, params={"page": "1"})) == (400, "unknown_parameter")
 
 
 # --- declaring ---
@@ -171,7 +171,7 @@ def test_a_dataset_is_declared_with_what_is_said_and_defaults_for_the_rest(stewa
     assert (told["access"], told["version"], told["rows"], told["updated"]) == ("agreement", None, None, None)
     assert steward.get(f"{COLLECTIONS}/{fresh}").json() == told
     assert said(steward.get(f"{COLLECTIONS}/{fresh}/schema")) == (404, "not_found")
-    assert steward.get(f"{COLLECTIONS}/{fresh}/versions").json() == {"id": fresh, "versions": []}
+    assert steward.get(f"{COLLECTIONS}/{fresh}/versions").json() == {"id": fresh, "versions": [], "links": []}
     assert said(steward.get(f"{COLLECTIONS}/{fresh}/items")) == (404, "not_found")
 
 

@@ -16,9 +16,18 @@ from conftest import FLIGHTS, Server, World, make_world, serving
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.errors import CODES
 from baybridge.http.app import ROUTES
+from baybridge.names import DatasetName
 from baybridge.wire.agreements import AgreementShape, AgreementsShape
 from baybridge.wire.audit import EntriesShape, VerifierShape
-from baybridge.wire.collections import CollectionShape, CollectionsShape, ItemsShape, PublishReport, VersionShape, VersionsShape
+from baybridge.wire.collections import (
+    CollectionShape,
+    CollectionsShape,
+    ItemsShape,
+    PublishReport,
+    PurgeShape,
+    VersionShape,
+    VersionsShape,
+)
 from baybridge.wire.principals import OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape
 from baybridge.wire.problems import ProblemShape
 
@@ -73,6 +82,12 @@ CONTRACTS: Final[dict[str, Contract]] = {
     f"POST {DATASET}/versions": Contract(STEWARD, PublishReport, FLIGHTS, 201),
     f"GET {DATASET}/versions/{{version}}": Contract(None, VersionShape, public=True),
     f"GET {DATASET}/versions/{{version}}/schema": Contract(None, None, public=True),
+    f"POST {DATASET}/withdraw": Contract(STEWARD, CollectionShape, REASON),
+    f"POST {DATASET}/restore": Contract(STEWARD, CollectionShape),
+    f"POST {DATASET}/purge": Contract(STEWARD, PurgeShape, REASON),
+    f"POST {DATASET}/versions/{{version}}/withdraw": Contract(STEWARD, VersionShape, REASON),
+    f"POST {DATASET}/versions/{{version}}/restore": Contract(STEWARD, VersionShape),
+    f"POST {DATASET}/versions/{{version}}/purge": Contract(STEWARD, PurgeShape, REASON),
     f"GET {DATASET}/versions/{{version}}/items": Contract(ANALYST, ItemsShape),
     f"GET {DATASET}/items": Contract(ANALYST, ItemsShape),
     f"GET {API}/agreements": Contract(ANALYST, AgreementsShape),
@@ -90,6 +105,15 @@ CONTRACTS: Final[dict[str, Contract]] = {
 }
 
 
+# What is withdrawn or restored here, so that it stays away from what the others read.
+WITHDRAWN: Final = {
+    f"POST {DATASET}/withdraw": "bts.to_withdraw",
+    f"POST {DATASET}/restore": "bts.withdrawn",
+    f"POST {DATASET}/versions/{{version}}/withdraw": "bts.version_to_withdraw",
+    f"POST {DATASET}/versions/{{version}}/restore": "bts.version_withdrawn",
+}
+
+
 @dataclass
 class Stage:
     """A served exchange with flights. `agreements` has one for each act, in the state that the act needs, and one to read under."""
@@ -103,7 +127,7 @@ class Stage:
         method, _, template = address.partition(" ")
         contract = CONTRACTS[address]
         names = {
-            "dataset": "bts.flights",
+            "dataset": WITHDRAWN.get(address, "bts.flights"),
             "version": "1",
             "code": "not_found",
             "organization": "bts",
@@ -130,6 +154,11 @@ class Stage:
 def make_stage(root: Path) -> Iterator[Stage]:
     world = make_world(root)
     world.publish("bts.flights", FLIGHTS, key=("flight",))
+    for dataset in WITHDRAWN.values():
+        world.publish(dataset, b"number\n1\n")
+    withdraw = world.exchange.withdraw
+    withdraw.withdraw(world.person(*STEWARD), DatasetName("bts", "withdrawn"), None, "because")
+    withdraw.withdraw(world.person(*STEWARD), DatasetName("bts", "version_withdrawn"), 1, "because")
     agree, analyst, steward = world.exchange.agree, world.person(*ANALYST), world.person(*STEWARD)
     other = world.terms(purposes=["other-study"])
     agreements = {
@@ -249,7 +278,7 @@ def test_what_a_problem_points_to_says_what_its_code_means(looked_at: Stage) -> 
 @pytest.mark.parametrize("address", addresses(lambda contract: isinstance(contract.body, dict)))
 def test_a_body_with_an_unknown_member_is_refused(address: str, looked_at: Stage) -> None:
     method, _, path = address.partition(" ")
-    path = path.format(dataset="bts.flights", organization="bts", agreement=looked_at.agreements["read"])
+    path = path.format(dataset="bts.flights", version="1", organization="bts", agreement=looked_at.agreements["read"])
     content = msgspec.json.encode({**CONTRACTS[address].body, "colour": "red"})
     with looked_at.server.client(looked_at.secret(address)) as client:
         answer = client.request(method, path, content=content)

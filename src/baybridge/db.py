@@ -21,6 +21,7 @@ from alembic.script import ScriptDirectory
 METADATA: Final = sa.MetaData()
 
 _BUSY_SECONDS: Final = 30
+_BUSY_MILLISECONDS: Final = 1000 * _BUSY_SECONDS
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
@@ -79,6 +80,23 @@ class Database:
             present = MigrationContext.configure(connection).get_current_revision()
         return present, ScriptDirectory.from_config(_alembic_config()).get_current_head()
 
+    def scrub(self) -> bool:
+        """Take what was deleted out of the write-ahead log too. False where a reader still needs it: then try again.
+
+        Deleted rows are overwritten in the database itself when they are deleted. Waits for readers as long as a writer would.
+        """
+        if self._engine.dialect.name != "sqlite":
+            return True
+        connection = self._engine.raw_connection()  # a checkpoint runs outside of any transaction
+        try:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy = cursor.fetchall()[0][0]
+            cursor.close()
+        finally:
+            connection.close()
+        return not busy
+
     def close(self) -> None:
         """Close every pooled connection."""
         self._engine.dispose()
@@ -91,13 +109,16 @@ def _alembic_config() -> Config:
 
 
 def _prepare_sqlite(engine: sa.Engine) -> None:
-    """Set what must hold on every connection: our own BEGIN, the write-ahead log, a full fsync at each commit, foreign keys."""
+    """Set what must hold on every connection: our own BEGIN, the write-ahead log, a full fsync at each commit, foreign keys.
+
+    What is deleted is overwritten (`secure_delete`), so that a purged value is not left in a free part of the file.
+    """
 
     @sa.event.listens_for(engine, "connect")
     def connect(connection: Any, record: Any) -> None:
         del record
         connection.isolation_level = None  # the driver begins nothing by itself
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_SECONDS * 1000}"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON", f"busy_timeout={_BUSY_MILLISECONDS}"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @sa.event.listens_for(engine, "begin")

@@ -16,7 +16,7 @@ from baybridge.agreements.domains import unwrap_key
 from baybridge.audit.entry import JSON, Kind, canonical, column_list
 from baybridge.audit.log import Draft, Log, always
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Dataset, Version
+from baybridge.catalog.dataset import Dataset, State, Version
 from baybridge.data.engines.duckdb import Engine, Page, Question, SortKey, Stop
 from baybridge.data.extracts import Extract, Extracts
 from baybridge.db import Database
@@ -105,7 +105,12 @@ class Disclose:
             if isinstance(decision, Refusal):
                 self._enter_refusal(request, principal, dataset, decision)
                 raise decision.error()
-            answer, draft = self._compute(request, principal, version, decision, stop)
+            try:
+                answer, draft = self._compute(request, principal, version, decision, stop)
+            except Exception:
+                if self._stands(decision):
+                    raise
+                continue  # what it was reading from was withdrawn or purged meanwhile: decide again
             if draft is None:
                 return answer
             entry = self.log.record(draft, _guard(decision))
@@ -113,16 +118,24 @@ class Disclose:
                 return replace(answer, entry=entry)
         raise Unavailable("extract_building", "The agreement keeps changing; try again shortly.", retry_after=1)
 
+    def let_go(self) -> None:
+        """Close what was opened of extracts that are no longer there: another process may have purged them."""
+        self.engine.close_missing()
+
     def _load(self, request: Request, principal: Principal | None) -> tuple[Dataset, Version, tuple[Agreement, ...]]:
         with self.database.read() as connection:
             dataset = catalog.require(connection, request.ask.dataset)
-            number = dataset.latest if request.version is None else request.version
+            number = (dataset.latest or dataset.last) if request.version is None else request.version
             version = self._versions.get((str(dataset.name), number))
             if version is None:
                 version = catalog.find_version(connection, dataset, number)
                 if len(self._versions) >= _VERSIONS_KEPT:
                     self._versions.clear()
                 self._versions[str(dataset.name), number] = version
+            state = catalog.state_of(connection, dataset.name, number)
+            if state is not version.state:
+                del self._versions[str(dataset.name), number]  # of a purged version, its statistics are values
+                version = replace(version, state=state)
             agreements = () if principal is None else agreement_store.of_consumer(connection, principal.organization, dataset.name)
         return dataset, version, agreements
 
@@ -221,11 +234,13 @@ class Disclose:
 
 def _guard(grant: Grant) -> Callable[[sa.Connection, datetime], bool]:
     """Promise 5: whether the grant still holds, asked inside the transaction that records its disclosure."""
-    agreement = grant.agreement
-    if agreement is None:
-        return always
+    agreement, projection = grant.agreement, grant.projection
 
     def holds(connection: sa.Connection, now: datetime) -> bool:
+        if catalog.state_of(connection, projection.dataset, projection.version) is not State.PUBLISHED:
+            return False
+        if agreement is None:
+            return True
         return agreement_store.epoch(connection, agreement.id) == agreement.epoch and agreement.standing(now) is Standing.ACTIVE
 
     return holds

@@ -64,11 +64,8 @@ class Link:
 class AnswerResponse(Response):
     """A disclosure on its way: never more than a piece is handed to the transport before the one before it was taken."""
 
-    def __init__(self, answer: Answer, *, path_is_version: bool, watchers: ThreadPoolExecutor) -> None:
-        """`path_is_version` says that the address names a version, whose public answers a cache may keep for good.
-
-        `watchers` are threads in which nothing else is done, so that no number of questions can keep a grant from being asked after.
-        """
+    def __init__(self, answer: Answer, *, watchers: ThreadPoolExecutor) -> None:
+        """`watchers` are threads in which nothing else is done, so that no number of questions can keep a grant from being asked after."""
         super().__init__(content=answer.body or b"", status_code=304 if answer.body is None else 200, media_type="application/json")
         if answer.body is None:
             del self.headers["content-type"]
@@ -80,7 +77,7 @@ class AnswerResponse(Response):
         if answer.governed:
             self.headers["cache-control"] = "private, no-cache"
         else:
-            self.headers["cache-control"] = "public, max-age=31536000, immutable" if path_is_version else "public, no-cache"
+            self.headers["cache-control"] = "public, no-cache"  # of a version too: it can be withdrawn
         if answer.entry is not None:
             self.headers["baybridge-entry"] = f"{answer.organization}/{answer.entry}"
 
@@ -93,7 +90,7 @@ class AnswerResponse(Response):
         link.watched = True
         try:
             while not (await asyncio.wait({sending}, timeout=CHECK_SECONDS))[0]:
-                if time.monotonic() > deadline or (self._answer.governed and not await self._stands()):
+                if time.monotonic() > deadline or not await self._stands():
                     return
             await sending
         finally:
@@ -122,7 +119,7 @@ class AnswerResponse(Response):
         for start in range(0, len(body), PIECE_BYTES):
             await send({"type": "http.response.body", "body": body[start : start + PIECE_BYTES], "more_body": True})
         pause = _FIRST_LOOK_SECONDS
-        while self._answer.governed and link.unsent():
+        while link.unsent():
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LAST_LOOK_SECONDS)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -147,7 +144,7 @@ async def answering(
             await asyncio.wait({running}, timeout=_INTERRUPT_SECONDS)
         answer, asked = running.result()
         stands = True
-        while answer.governed and stands and time.monotonic() - asked >= CHECK_SECONDS:
+        while stands and time.monotonic() - asked >= CHECK_SECONDS:
             asked = time.monotonic()
             stands = await in_thread(watchers, answer.stands)
         if stands:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from baybridge.agreements.agreement import Agreement, Standing
-from baybridge.catalog.dataset import Access, Dataset, Version
+from baybridge.catalog.dataset import Access, Dataset, State, Version
 from baybridge.errors import CODES, Advice, BaybridgeError, Invalid, Place, Refused
 from baybridge.names import DatasetName, nearest
 from baybridge.policy.projection import Projection, project
@@ -79,8 +79,24 @@ def decide(
 ) -> Grant | Refusal:
     """Grant or refuse the ask at the instant `now`.
 
-    `agreements` are all those of the principal's organization about the dataset, in any state. Nothing else is consulted.
+    `agreements` are all those of the principal's organization about the dataset, in any state. Nothing else is consulted. A version that
+    is withdrawn or purged is refused to everyone, after whatever else would refuse it.
     """
+    decided = _decide(ask, principal, dataset, version, agreements, now=now)
+    if isinstance(decided, Grant) and version.state is not State.PUBLISHED:
+        return _not_published(dataset, version, None if decided.agreement is None else decided.agreement.id)
+    return decided
+
+
+def _decide(
+    ask: Ask,
+    principal: Principal | None,
+    dataset: Dataset,
+    version: Version,
+    agreements: Sequence[Agreement],
+    *,
+    now: datetime,
+) -> Grant | Refusal:
     if principal is not None and principal.purpose is not None and ask.purpose not in (None, principal.purpose):
         return _bound_elsewhere()
     standing = _standing(principal, dataset)
@@ -186,6 +202,35 @@ def _no_agreement(ask: Ask) -> Refusal:
             next_command=f"baybridge agreement request --dataset {ask.dataset}",
             next_url=f"/api/v1/collections/{ask.dataset}/schema",
         ),
+    )
+
+
+def _not_published(dataset: Dataset, version: Version, agreement: str | None) -> Refusal:
+    others = (
+        f"Read version {dataset.latest}, the latest." if dataset.latest else f"Wait for {dataset.name.organization} to publish another."
+    )
+    if version.state is State.WITHDRAWN:
+        return Refusal(
+            "version_withdrawn",
+            f"Version {version.number} of {dataset.name} was withdrawn by {dataset.name.organization}.",
+            Advice(
+                rule="What is withdrawn is read by nobody.",
+                who_can_change=f"a steward of {dataset.name.organization}, by restoring it",
+                next_step=others,
+                next_url=f"/api/v1/collections/{dataset.name}/versions",
+            ),
+            agreement=agreement,
+        )
+    return Refusal(
+        "gone",
+        f"Version {version.number} of {dataset.name} was purged.",
+        Advice(
+            rule="What was purged is destroyed.",
+            who_can_change="nobody",
+            next_step=others,
+            next_url=f"/api/v1/collections/{dataset.name}/versions",
+        ),
+        agreement=agreement,
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import duckdb
@@ -104,6 +105,15 @@ class Engine:
         rows = _typed([row[:-1] for row in kept], [types[name] for name in question.columns])
         return Page(rows, kept[-1][-1] if fetched.more or len(fetched.rows) > question.limit else None)
 
+    def close_missing(self) -> None:
+        """Close every instance whose file is no longer there: at once, or when its last question has ended."""
+        with self._lock:
+            for digest in [each for each, instance in self._instances.items() if not instance.path.exists()]:
+                instance = self._instances.pop(digest)
+                instance.dropped = True
+                if not instance.users:
+                    instance.connection.close()
+
     def close(self) -> None:
         """Close every instance."""
         with self._lock:
@@ -116,7 +126,7 @@ class Engine:
         with self._lock:
             instance = self._instances.get(extract.sha256)
             if instance is None:
-                instance = _Instance(_confined(extract, self._memory_limit))
+                instance = _Instance(_confined(extract, self._memory_limit), extract.path)
                 self._instances[extract.sha256] = instance
             self._instances.move_to_end(extract.sha256)
             instance.users += 1
@@ -127,6 +137,8 @@ class Engine:
             cursor.close()
             with self._lock:
                 instance.users -= 1
+                if instance.dropped and not instance.users:
+                    instance.connection.close()
                 self._close_idle()
 
     def _close_idle(self) -> None:
@@ -140,7 +152,9 @@ class Engine:
 @dataclass(slots=True)
 class _Instance:
     connection: duckdb.DuckDBPyConnection
+    path: Path
     users: int = 0
+    dropped: bool = False
 
 
 def _confined(extract: Extract, memory_limit: str) -> duckdb.DuckDBPyConnection:

@@ -47,7 +47,7 @@ async def items(request: HttpRequest) -> Response:
 
     seconds = exchange.settings.question_seconds
     answer = await answering(request, ask, threads=here.threads, watchers=here.watchers, seconds=seconds)
-    return AnswerResponse(answer, path_is_version="version" in request.path_params, watchers=here.watchers)
+    return AnswerResponse(answer, watchers=here.watchers)
 
 
 def parse(request: HttpRequest, cursors: Cursors) -> Request:
