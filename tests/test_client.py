@@ -112,7 +112,7 @@ def acting(exchange: World, server: Server, organization: str, role: str, *, pur
 
 
 # Addresses that the client has no method for yet.
-NOT_YET = ("/withdraw", "/restore", "/purge", "/queryables", "/profile", "/statistics", "/changes", "/diff")
+NOT_YET = ("/withdraw", "/restore", "/purge", "/queryables", "/profile", "/statistics", "/changes", "/diff/{other:int}")
 
 
 def test_every_address_of_the_api_has_a_method() -> None:

@@ -20,11 +20,14 @@ from baybridge.names import DatasetName
 from baybridge.wire.agreements import AgreementShape, AgreementsShape
 from baybridge.wire.audit import EntriesShape, VerifierShape
 from baybridge.wire.collections import (
+    ChangesShape,
     CollectionShape,
     CollectionsShape,
+    DiffShape,
     ItemsShape,
     PublishReport,
     PurgeShape,
+    SummaryShape,
     VersionShape,
     VersionsShape,
 )
@@ -59,6 +62,7 @@ class Contract:
     body: Any = None
     status: int = 200
     public: bool = False
+    query: str = ""
 
 
 STEWARD, ANALYST, ADMIN = ("bts", "steward"), ("dot", "analyst"), ("bts", "admin")
@@ -82,6 +86,14 @@ CONTRACTS: Final[dict[str, Contract]] = {
     f"POST {DATASET}/versions": Contract(STEWARD, PublishReport, FLIGHTS, 201),
     f"GET {DATASET}/versions/{{version}}": Contract(None, VersionShape, public=True),
     f"GET {DATASET}/versions/{{version}}/schema": Contract(None, None, public=True),
+    f"GET {DATASET}/queryables": Contract(None, None, public=True),
+    f"GET {DATASET}/profile": Contract(ANALYST, SummaryShape),
+    f"GET {DATASET}/statistics": Contract(ANALYST, SummaryShape),
+    f"GET {DATASET}/changes": Contract(ANALYST, ChangesShape, query="since=1"),
+    f"GET {DATASET}/versions/{{version}}/profile": Contract(ANALYST, SummaryShape),
+    f"GET {DATASET}/versions/{{version}}/statistics": Contract(ANALYST, SummaryShape),
+    f"GET {DATASET}/versions/{{version}}/changes": Contract(ANALYST, ChangesShape, query="since=1"),
+    f"GET {DATASET}/versions/{{version}}/diff/{{other}}": Contract(ANALYST, DiffShape),
     f"POST {DATASET}/withdraw": Contract(STEWARD, CollectionShape, REASON),
     f"POST {DATASET}/restore": Contract(STEWARD, CollectionShape),
     f"POST {DATASET}/purge": Contract(STEWARD, PurgeShape, REASON),
@@ -129,6 +141,7 @@ class Stage:
         names = {
             "dataset": WITHDRAWN.get(address, "bts.flights"),
             "version": "1",
+            "other": "1",
             "code": "not_found",
             "organization": "bts",
             "token": self._token_id() if method == "DELETE" else "",
@@ -140,7 +153,7 @@ class Stage:
             body = {name: {"DIGEST": self.digest, "PRINCIPAL": principal}.get(str(value), value) for name, value in body.items()}
         content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         with self.server.client(token, purpose="noise-study") as client:
-            return client.request(method, template.format(**names) + query, content=content)
+            return client.request(method, template.format(**names) + (query or f"?{contract.query}"), content=content)
 
     def secret(self, address: str) -> str | None:
         who = CONTRACTS[address].who

@@ -190,7 +190,7 @@ def test_every_code_that_the_decision_can_refuse_with_has_a_case():
     codes = {code for code, facts in CODES.items() if facts.status in {400, 401, 403}}
     elsewhere = {
         *("invalid_request", "unknown_parameter", "cursor_invalid", "terms_invalid", "schema_invalid", "file_unreadable"),
-        *("settings_invalid", "token_expired", "token_wrong_organisation", "version_withdrawn"),
+        *("settings_invalid", "token_expired", "token_wrong_organisation", "version_withdrawn", "key_not_released"),
     }
     assert {case[0] for case in REFUSALS.values()} == codes - elsewhere
 

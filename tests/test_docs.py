@@ -340,6 +340,8 @@ def test_the_facts_of_each_entry_are_those_of_the_page(flights: World) -> None:
         address = "/api/v1/collections/bts.flights/items"
         assert client.get(address).status_code == 403
         assert client.get(address, headers={"baybridge-purpose": "noise-study"}).status_code == 200
+        changes = client.get("/api/v1/collections/bts.flights/changes?since=1", headers={"baybridge-purpose": "noise-study"})
+        assert changes.status_code == 200
         assert client.post(f"/api/v1/agreements/{agreement.id}/revoke", json={"reason": "no"}).status_code == 403
     exchange, name = flights.exchange, DatasetName("bts", "flights")
     exchange.withdraw.withdraw(steward, name, 1, "no")

@@ -49,6 +49,7 @@ CODES: Final[dict[str, CodeFacts]] = {
     "column_not_in_agreement": CodeFacts(403, 5, "The request uses a column that the agreement does not release."),
     "version_withdrawn": CodeFacts(403, 5, "The provider has withdrawn the version, or all of its dataset, and may restore it."),
     "gone": CodeFacts(410, 7, "The version was purged: it was destroyed and does not come back; a newer one may be there."),
+    "key_not_released": CodeFacts(403, 5, "Changes are told by key, and the whole key is not released in a form that tells rows apart."),
     "terms_not_understood": CodeFacts(403, 5, "The agreement holds a term this server does not understand, so nothing is served under it."),
     # Not found.
     "not_found": CodeFacts(404, 7, "No such thing, or none that the caller may know of."),

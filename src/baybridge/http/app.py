@@ -22,7 +22,7 @@ from baybridge.exchange import Exchange
 from baybridge.http.cursors import Cursors
 from baybridge.http.faces import Serving, call
 from baybridge.http.problems import on_departure, on_error, on_failure, on_http_exception
-from baybridge.http.rest import administration, agreements, audit, collections, items
+from baybridge.http.rest import administration, agreements, audit, collections, examine, items
 
 THREADS: Final = 96
 WATCHERS: Final = 8
@@ -70,6 +70,14 @@ ROUTES: Final = (
     Route(f"{_DATASET}/versions", collections.publish, methods=["POST"]),
     Route(f"{_DATASET}/versions/{{version:int}}", collections.version, methods=["GET"]),
     Route(f"{_DATASET}/versions/{{version:int}}/schema", collections.schema, methods=["GET"]),
+    Route(f"{_DATASET}/queryables", collections.queryables, methods=["GET"]),
+    Route(f"{_DATASET}/profile", examine.profile, methods=["GET"]),
+    Route(f"{_DATASET}/statistics", examine.statistics, methods=["GET"]),
+    Route(f"{_DATASET}/changes", examine.changes, methods=["GET"]),
+    Route(f"{_DATASET}/versions/{{version:int}}/profile", examine.profile, methods=["GET"]),
+    Route(f"{_DATASET}/versions/{{version:int}}/statistics", examine.statistics, methods=["GET"]),
+    Route(f"{_DATASET}/versions/{{version:int}}/changes", examine.changes, methods=["GET"]),
+    Route(f"{_DATASET}/versions/{{version:int}}/diff/{{other:int}}", examine.diff, methods=["GET"]),
     Route(f"{_DATASET}/withdraw", collections.withdraw, methods=["POST"]),
     Route(f"{_DATASET}/restore", collections.restore, methods=["POST"]),
     Route(f"{_DATASET}/purge", collections.purge, methods=["POST"]),

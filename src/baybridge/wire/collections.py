@@ -91,6 +91,72 @@ class ItemsShape(Shape, frozen=True, kw_only=True):
     links: list[LinkShape]
 
 
+class TopShape(Shape, frozen=True, kw_only=True):
+    """A frequent value and how often it occurs."""
+
+    value: Any
+    count: int
+
+
+class ColumnSummaryShape(Shape, frozen=True, kw_only=True):
+    """One released column in numbers; its type is that of the released values. `top` is null in statistics."""
+
+    name: str
+    type: str
+    nulls: int
+    distinct: int
+    min: Any
+    max: Any
+    top: list[TopShape] | None = None
+
+
+class SummaryShape(Shape, frozen=True, kw_only=True):
+    """What the caller may read of one version, in numbers."""
+
+    version: int
+    rows: int
+    columns: list[ColumnSummaryShape]
+
+
+class ChangeShape(Shape, frozen=True, kw_only=True):
+    """One row that changed: `insert`, `delete` or `update`, as it is now, and as it was."""
+
+    change: str
+    item: dict[str, Any] | None
+    before: dict[str, Any] | None
+
+
+class ChangesShape(Shape, frozen=True, kw_only=True):
+    """A page of what changed from the version `since` to `version`, of what the caller may read of both."""
+
+    since: int
+    version: int
+    changes: list[ChangeShape]
+    links: list[LinkShape]
+
+
+class SchemaChangeShape(Shape, frozen=True, kw_only=True):
+    """A column that was added, removed or retyped; the types as `baybridge:type` has them."""
+
+    column: str
+    change: str
+    before: str | None
+    after: str | None
+
+
+class DiffShape(Shape, frozen=True, kw_only=True):
+    """How many rows differ, by key, and how the schema does. `links` has the rows themselves."""
+
+    since: int
+    version: int
+    added: int
+    removed: int
+    changed: int
+    unchanged: int
+    schema_changes: list[SchemaChangeShape]
+    links: list[LinkShape]
+
+
 class DeclareRequest(RequestShape, frozen=True, kw_only=True):
     """What a steward declares of a dataset; null leaves it as it is. `schema` is a Frictionless Table Schema."""
 

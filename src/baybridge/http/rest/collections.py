@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from baybridge.catalog.dataset import parse_access
-from baybridge.catalog.schema import parse_table_schema, to_table_schema
+from baybridge.catalog.schema import parse_table_schema, queryables_schema, to_table_schema
 from baybridge.errors import Conflict, Invalid, Place
 from baybridge.exchange import Exchange
 from baybridge.http.faces import bearer, body, call, json_response, parameters, serving, signed_in, upload
@@ -62,6 +62,16 @@ async def schema(request: Request) -> Response:
     number = request.path_params.get("version")
     found = await call(request, lambda exchange: exchange.catalog.schema(name, number))
     return json_response(to_table_schema(found))
+
+
+async def queryables(request: Request) -> Response:
+    """Answer GET /collections/{dataset}/queryables: the columns that a filter may name, as JSON Schema (OGC API Features, part 3)."""
+    parameters(request, ())
+    name = DatasetName.parse(request.path_params["dataset"])
+    found = await call(request, lambda exchange: exchange.catalog.schema(name, None))
+    answer = json_response(queryables_schema(found, address=request.url.path, title=str(name)))
+    answer.headers["content-type"] = "application/schema+json"
+    return answer
 
 
 async def versions(request: Request) -> Response:

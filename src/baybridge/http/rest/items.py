@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from baybridge.disclose import Answer, Ask, Encodable, Request, SortKey, Stop, UsedColumn
+from baybridge.disclose import Answer, Ask, Encodable, Examination, Request, SortKey, Stop, UsedColumn
 from baybridge.errors import Advice, Invalid, Place
 from baybridge.http.cursors import Cursor, Cursors, question_hash
 from baybridge.http.faces import bearer, caller, parameters, serving
@@ -39,7 +39,12 @@ async def items(request: HttpRequest) -> Response:
     """Answer GET .../items and .../versions/{n}/items."""
     here = serving(request)
     token = bearer(request)
-    read = parse(request, here.cursors)
+    return await reading(request, parse(request, here.cursors), token)
+
+
+async def reading(request: HttpRequest, read: Request | Examination, token: str | None) -> Response:
+    """Bring a parsed question to the door, and send what comes back."""
+    here = serving(request)
     exchange = here.exchange
 
     def ask(stop: Stop) -> Answer:
@@ -63,7 +68,7 @@ def parse(request: HttpRequest, cursors: Cursors) -> Request:
     _require_distinct(sort, "sortby")
     if any(each.sign for each in properties):
         raise Invalid("invalid_request", "properties takes names without a sign.", places=(Place("properties", "names only"),))
-    limit = _limit(given.get("limit"))
+    limit = page_limit(given.get("limit"))
     question = question_hash(
         str(dataset),
         "" if row_filter is None else cql2.to_text(row_filter),
@@ -75,14 +80,14 @@ def parse(request: HttpRequest, cursors: Cursors) -> Request:
     cursor = cursors.open(given["cursor"], question=question) if "cursor" in given else None
     if cursor is not None and path_version not in (None, cursor.version):
         raise Invalid("cursor_invalid", "The cursor belongs to another version.", places=(Place("cursor", "another version"),))
-    address = _Address(request.url.path, tuple((name, value) for name, value in sorted(given.items()) if name != "cursor"))
+    address = Address.of(request, given)
     return Request(
         ask=Ask(
             dataset=dataset,
             columns=tuple(UsedColumn(each.name, "properties", each.position) for each in properties)
             + tuple(UsedColumn(each.name, "sortby", each.position) for each in sort),
             row_filter=row_filter,
-            purpose=_header(request, "baybridge-purpose"),
+            purpose=purpose_of(request),
             agreement=request.headers.get("baybridge-agreement"),
         ),
         version=path_version if cursor is None else cursor.version,
@@ -90,7 +95,7 @@ def parse(request: HttpRequest, cursors: Cursors) -> Request:
         limit=limit,
         after=None if cursor is None else cursor.row,
         cursor_extract=None if cursor is None else cursor.extract,
-        known=frozenset(_etags(request.headers.get("if-none-match", ""))),
+        known=frozenset(known_etags(request.headers.get("if-none-match", ""))),
         representation=address.text(),
         channel="rest",
         encode=_Encoder(address, question, cursors),
@@ -98,11 +103,19 @@ def parse(request: HttpRequest, cursors: Cursors) -> Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Address:
+class Address:
+    """The address of a question without its cursor, and with one."""
+
     path: str
     query: tuple[tuple[str, str], ...]
 
+    @classmethod
+    def of(cls, request: HttpRequest, given: dict[str, str]) -> Self:
+        """The address of this request; its parameters in one order, whatever order they came in."""
+        return cls(request.url.path, tuple((name, value) for name, value in sorted(given.items()) if name != "cursor"))
+
     def text(self, cursor: str | None = None) -> str:
+        """The address as it stands in a link."""
         query = (*self.query, ("cursor", cursor)) if cursor is not None else self.query
         return quote(self.path) + ("?" + urlencode(query) if query else "")
 
@@ -111,7 +124,7 @@ class _Address:
 class _Encoder:
     """Prints a page as JSON, with a link to the next."""
 
-    address: _Address
+    address: Address
     question: str
     cursors: Cursors
 
@@ -176,7 +189,8 @@ def _require_distinct(names: tuple[Named, ...], parameter: str) -> None:
         seen.add(each.name)
 
 
-def _limit(text: str | None) -> int:
+def page_limit(text: str | None) -> int:
+    """How many rows a page has. Raise Invalid for a number that no page can have."""
     if text is None:
         return DEFAULT_LIMIT
     if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_LIMIT)) and 1 <= int(text) <= MAX_LIMIT:
@@ -194,11 +208,12 @@ def _only(given: dict[str, str], parameter: str, value: str) -> None:
         raise Invalid("invalid_request", f"{parameter} takes {value} here.", places=(Place(parameter, f"only {value}"),))
 
 
-def _header(request: HttpRequest, name: str) -> str | None:
-    text = request.headers.get(name)
+def purpose_of(request: HttpRequest) -> str | None:
+    """The purpose that the request names in its header, if any."""
+    text = request.headers.get("baybridge-purpose")
     return None if text is None else parse_purpose(text, parameter="Baybridge-Purpose")
 
 
-def _etags(header: str) -> list[str]:
+def known_etags(header: str) -> list[str]:
     """The entity tags of If-None-Match (RFC 9110, section 13.1.2); weak ones compare as their strong twins do for GET."""
     return [tag.strip().removeprefix("W/") for tag in header.split(",") if tag.strip()]

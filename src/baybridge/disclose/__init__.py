@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -17,16 +17,18 @@ from baybridge.audit.entry import JSON, Kind, canonical, column_list
 from baybridge.audit.log import Draft, Log, always
 from baybridge.catalog import store as catalog
 from baybridge.catalog.dataset import Dataset, State, Version
-from baybridge.data.engines.duckdb import Engine, Page, Question, SortKey, Stop
+from baybridge.data.engines.duckdb import Engine, Page, SortKey, Stop
+from baybridge.data.engines.duckdb import Question as PageQuestion
 from baybridge.data.extracts import Extract, Extracts
 from baybridge.db import Database
+from baybridge.disclose.question import Body, Opened, Question
 from baybridge.errors import Advice, Invalid, Place, Unavailable
 from baybridge.policy.decision import Ask, Grant, Refusal, UsedColumn, decide
 from baybridge.principals.principal import Principal
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
 
-__all__ = ["Answer", "Ask", "Disclose", "Encodable", "Request", "SortKey", "Stop", "UsedColumn"]
+__all__ = ["Answer", "Ask", "Disclose", "Encodable", "Examination", "Request", "SortKey", "Stop", "UsedColumn"]
 """All that a face needs of the door: faces import nothing from behind it."""
 
 _TRIES: Final = 4
@@ -51,6 +53,21 @@ class Request:
     representation: str
     channel: str
     encode: Callable[[Encodable], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Another kind of question than a page: about one version, or where `since` is given, about two."""
+
+    ask: Ask
+    version: int | None
+    since: int | None
+    known: frozenset[str]
+    representation: str
+    channel: str
+    question: Question
+    after: int | None = None
+    cursor_extract: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +111,19 @@ class Disclose:
     _versions: dict[tuple[str, int], Version] = field(default_factory=dict)
     _referred: set[tuple[str, str]] = field(default_factory=set)
 
-    def read(self, request: Request, principal: Principal | None, stop: Stop) -> Answer:
+    def read(self, request: Request | Examination, principal: Principal | None, stop: Stop) -> Answer:
         """Answer the request, with its entry durable, or raise the reason why not.
 
         When the agreement moves between decision and entry, the request is decided again; nothing of the first try leaves.
         """
         for _ in range(_TRIES):
-            dataset, version, agreements = self._load(request, principal)
-            decision = decide(request.ask, principal, dataset, version, agreements, now=self.clock())
+            dataset, versions, agreements = self._load(request, principal)
+            decision = self._decide(request, principal, dataset, versions, agreements)
             if isinstance(decision, Refusal):
                 self._enter_refusal(request, principal, dataset, decision)
                 raise decision.error()
             try:
-                answer, draft = self._compute(request, principal, version, decision, stop)
+                answer, draft = self._compute(request, principal, versions, decision, stop)
             except Exception:
                 if self._stands(decision):
                     raise
@@ -122,51 +139,91 @@ class Disclose:
         """Close what was opened of extracts that are no longer there: another process may have purged them."""
         self.engine.close_missing()
 
-    def _load(self, request: Request, principal: Principal | None) -> tuple[Dataset, Version, tuple[Agreement, ...]]:
+    def _decide(
+        self,
+        request: Request | Examination,
+        principal: Principal | None,
+        dataset: Dataset,
+        versions: tuple[Version, ...],
+        agreements: tuple[Agreement, ...],
+    ) -> tuple[Grant, ...] | Refusal:
+        """A grant for each version, or the first refusal. What compares two versions needs both."""
+        grants: list[Grant] = []
+        for version in versions:
+            decision = decide(request.ask, principal, dataset, version, agreements, now=self.clock())
+            if isinstance(decision, Refusal):
+                return decision
+            grants.append(decision)
+        if isinstance(request, Examination):
+            return request.question.refusal(tuple(grants), versions[0].schema.key) or tuple(grants)
+        return tuple(grants)
+
+    def _load(
+        self, request: Request | Examination, principal: Principal | None
+    ) -> tuple[Dataset, tuple[Version, ...], tuple[Agreement, ...]]:
+        """The dataset, the version asked for and the older one that it is compared with, and what the caller's organization has agreed."""
         with self.database.read() as connection:
             dataset = catalog.require(connection, request.ask.dataset)
-            number = (dataset.latest or dataset.last) if request.version is None else request.version
-            version = self._versions.get((str(dataset.name), number))
-            if version is None:
-                version = catalog.find_version(connection, dataset, number)
-                if len(self._versions) >= _VERSIONS_KEPT:
-                    self._versions.clear()
-                self._versions[str(dataset.name), number] = version
-            state = catalog.state_of(connection, dataset.name, number)
-            if state is not version.state:
-                del self._versions[str(dataset.name), number]  # of a purged version, its statistics are values
-                version = replace(version, state=state)
+            numbers = [request.version]
+            if isinstance(request, Examination) and request.since is not None:
+                numbers.append(request.since)
+            versions = tuple(self._version(connection, dataset, number) for number in numbers)
             agreements = () if principal is None else agreement_store.of_consumer(connection, principal.organization, dataset.name)
-        return dataset, version, agreements
+        return dataset, versions, agreements
+
+    def _version(self, connection: sa.Connection, dataset: Dataset, number: int | None) -> Version:
+        """A version as it stands now. What never changes of it is kept."""
+        wanted = (dataset.latest or dataset.last) if number is None else number
+        version = self._versions.get((str(dataset.name), wanted))
+        if version is None:
+            version = catalog.find_version(connection, dataset, wanted)
+            if len(self._versions) >= _VERSIONS_KEPT:
+                self._versions.clear()
+            self._versions[str(dataset.name), wanted] = version
+        state = catalog.state_of(connection, dataset.name, wanted)
+        if state is not version.state:
+            self._versions.pop((str(dataset.name), wanted), None)  # of a purged version, its statistics are values
+            version = replace(version, state=state)
+        return version
 
     def _compute(
-        self, request: Request, principal: Principal | None, version: Version, grant: Grant, stop: Stop
+        self,
+        request: Request | Examination,
+        principal: Principal | None,
+        versions: tuple[Version, ...],
+        grants: tuple[Grant, ...],
+        stop: Stop,
     ) -> tuple[Answer, Draft | None]:
-        types = dict(grant.projection.types)
-        columns = tuple(dict.fromkeys(column.name for column in request.ask.columns if column.parameter == "properties")) or tuple(types)
-        digest = self.extracts.digest(grant.projection)
+        digest = "-".join(self.extracts.digest(grant.projection) for grant in grants)
         if request.cursor_extract not in (None, digest):
             raise _moved_cursor()
-        question = Question(columns, request.ask.row_filter, request.sort, request.limit, request.after)
-        etag = _etag(version, digest, request)
-        body, rows = None, 0
+        etag = _etag(versions[0], digest, request)
+        body = None
         if etag not in request.known and "*" not in request.known:
-            extract = self._extract(grant)
-            page = self.engine.page(extract, types, question, stop)
-            body = request.encode(Encodable(version.number, digest, {name: types[name] for name in columns}, page))
-            rows = len(page.rows)
+            if isinstance(request, Examination):
+                opened = tuple(Opened(grant, self._extract(grant), versions[0].schema.key) for grant in grants)
+                body = request.question.answer(self.engine, opened, stop)
+            else:
+                body = self._page(request, grants[0], digest, stop)
         answer = Answer(
-            body=body,
+            body=None if body is None else body.data,
             etag=etag,
-            version=version.number,
-            governed=grant.standing != "public",
-            organization=version.dataset.organization,
+            version=versions[0].number,
+            governed=grants[0].standing != "public",
+            organization=versions[0].dataset.organization,
             entry=None,
-            stands=lambda: self._stands(grant),
+            stands=lambda: self._stands(grants),
         )
-        if grant.standing == "public" or principal is None:
+        if grants[0].standing == "public" or principal is None:
             return answer, None
-        return answer, self._draft(request, principal, grant, question, digest, body=body, rows=rows)
+        return answer, self._draft(request, principal, grants, body)
+
+    def _page(self, request: Request, grant: Grant, digest: str, stop: Stop) -> Body:
+        types = dict(grant.projection.types)
+        question = _question(request, types)
+        page = self.engine.page(self._extract(grant), types, question, stop)
+        named = {name: types[name] for name in question.columns}
+        return Body(request.encode(Encodable(grant.projection.version, digest, named, page)), len(page.rows))
 
     def _extract(self, grant: Grant) -> Extract:
         extract = self.extracts.find(grant.projection, self._domain_key, wait=self.wait)
@@ -180,44 +237,36 @@ class Disclose:
         with self.database.read() as connection:
             return unwrap_key(connection, key_id, wrapping_key=self.wrapping_key)
 
-    def _stands(self, grant: Grant) -> bool:
+    def _stands(self, grants: tuple[Grant, ...]) -> bool:
         with self.database.read() as connection:
-            return _guard(grant)(connection, self.clock())
+            return _guard(grants)(connection, self.clock())
 
-    def _draft(
-        self,
-        request: Request,
-        principal: Principal,
-        grant: Grant,
-        question: Question,
-        extract: str,
-        *,
-        body: bytes | None,
-        rows: int,
-    ) -> Draft:
-        side = canonical({"question": _question_json(question), "salt": self.entropy(16).hex()})
-        filtered = () if question.row_filter is None else cql2.properties_of(question.row_filter)
-        used = dict.fromkeys([*question.columns, *(each.name for each in filtered), *(key.column for key in question.sort)])
+    def _draft(self, request: Request | Examination, principal: Principal, grants: tuple[Grant, ...], body: Body | None) -> Draft:
+        grant = grants[0]
+        asked, used = _asked(request, grant)
+        side = canonical({"question": asked, "salt": self.entropy(16).hex()})
         facts: dict[str, JSON] = {
             "actor": {"organization": principal.organization, "principal": principal.id},
-            "bytes": 0 if body is None else len(body),
+            "bytes": 0 if body is None else len(body.data),
             "channel": request.channel,
-            "columns": column_list(tuple(used)),
+            "columns": column_list(used),
             "dataset": str(grant.projection.dataset),
-            "extract": extract,
+            "extract": self.extracts.digest(grant.projection),
             "purpose": grant.purpose,
-            "rows": rows,
-            "sha256": None if body is None else hashlib.sha256(body).hexdigest(),
+            "rows": 0 if body is None else body.rows,
+            "sha256": None if body is None else hashlib.sha256(body.data).hexdigest(),
             "side_sha256": hashlib.sha256(side).hexdigest(),
             "standing": grant.standing,
             "status": 304 if body is None else 200,
             "version": grant.projection.version,
         }
+        for older in grants[1:]:
+            facts |= {"since": older.projection.version, "since_extract": self.extracts.digest(older.projection)}
         if grant.agreement is not None:
             facts["agreement"] = {"id": grant.agreement.id, "terms_sha256": grant.agreement.terms_sha256}
         return Draft(grant.projection.dataset.organization, Kind.DISCLOSURE, facts, side)
 
-    def _enter_refusal(self, request: Request, principal: Principal | None, dataset: Dataset, refusal: Refusal) -> None:
+    def _enter_refusal(self, request: Request | Examination, principal: Principal | None, dataset: Dataset, refusal: Refusal) -> None:
         """Enter what a known principal was refused; unknown callers would fill the log."""
         if principal is None:
             return
@@ -232,27 +281,43 @@ class Disclose:
         self.log.record(Draft(dataset.name.organization, Kind.REFUSAL, facts), always)
 
 
-def _guard(grant: Grant) -> Callable[[sa.Connection, datetime], bool]:
-    """Promise 5: whether the grant still holds, asked inside the transaction that records its disclosure."""
+def _guard(grants: tuple[Grant, ...]) -> Callable[[sa.Connection, datetime], bool]:
+    """Promise 5: whether the grants still hold, asked inside the transaction that records their disclosure."""
+    return lambda connection, now: all(_holds(grant, connection, now) for grant in grants)
+
+
+def _holds(grant: Grant, connection: sa.Connection, now: datetime) -> bool:
     agreement, projection = grant.agreement, grant.projection
-
-    def holds(connection: sa.Connection, now: datetime) -> bool:
-        if catalog.state_of(connection, projection.dataset, projection.version) is not State.PUBLISHED:
-            return False
-        if agreement is None:
-            return True
-        return agreement_store.epoch(connection, agreement.id) == agreement.epoch and agreement.standing(now) is Standing.ACTIVE
-
-    return holds
+    if catalog.state_of(connection, projection.dataset, projection.version) is not State.PUBLISHED:
+        return False
+    if agreement is None:
+        return True
+    return agreement_store.epoch(connection, agreement.id) == agreement.epoch and agreement.standing(now) is Standing.ACTIVE
 
 
-def _etag(version: Version, extract: str, request: Request) -> str:
+def _question(request: Request, types: Mapping[str, ColumnType]) -> PageQuestion:
+    columns = tuple(dict.fromkeys(column.name for column in request.ask.columns if column.parameter == "properties")) or tuple(types)
+    return PageQuestion(columns, request.ask.row_filter, request.sort, request.limit, request.after)
+
+
+def _asked(request: Request | Examination, grant: Grant) -> tuple[dict[str, JSON], tuple[str, ...]]:
+    """The question as its side record keeps it, and the columns that it gives out, filters or sorts by."""
+    types = grant.projection.types
+    if isinstance(request, Examination):
+        return request.question.facts(), tuple(types)
+    question = _question(request, types)
+    filtered = () if question.row_filter is None else cql2.properties_of(question.row_filter)
+    used = dict.fromkeys([*question.columns, *(each.name for each in filtered), *(key.column for key in question.sort)])
+    return _question_json(question), tuple(used)
+
+
+def _etag(version: Version, extract: str, request: Request | Examination) -> str:
     """A strong validator (RFC 9110, section 8.8.1): the same extract and representation give the same bytes."""
     named = canonical([extract, request.representation, request.after])
     return f'"v{version.number}-{hashlib.sha256(named).hexdigest()[:32]}"'
 
 
-def _question_json(question: Question) -> dict[str, JSON]:
+def _question_json(question: PageQuestion) -> dict[str, JSON]:
     return {
         "after": question.after,
         "columns": list(question.columns),
