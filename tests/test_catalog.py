@@ -395,3 +395,29 @@ def test_an_upload_may_come_in_chunks_without_a_length(steward: httpx2.Client, f
 
     answer = steward.post(f"{COLLECTIONS}/{fresh}/versions", content=chunks(), params={"accept_schema": "true", "key": "number"})
     assert (answer.status_code, answer.json()["rows_loaded"]) == (201, 20_000)
+
+
+# --- in pages ---
+
+
+def test_lists_come_in_pages_that_together_are_the_whole_list(public: httpx2.Client) -> None:
+    for address, name, key in (("", "collections", "id"), ("/bts.flights/versions", "versions", "version")):
+        whole = public.get(COLLECTIONS + address).json()[name]
+        found, following = [], f"{COLLECTIONS}{address}?limit=1"
+        while following:
+            page = public.get(following).json()
+            assert len(page[name]) == 1
+            found += page[name]
+            following = next((link["href"] for link in page["links"] if link["rel"] == "next"), None)
+        assert [each[key] for each in found] == [each[key] for each in whole]
+
+
+@pytest.mark.parametrize("query", [{"limit": "0"}, {"limit": "1001"}, {"limit": "one"}, {"limit": ""}])
+def test_a_page_of_a_list_has_1_to_1000(public: httpx2.Client, query: dict[str, str]) -> None:
+    for address in ("", "/bts.flights/versions"):
+        assert said(public.get(COLLECTIONS + address, params=query)) == (400, "invalid_request")
+
+
+def test_a_cursor_of_versions_is_a_number(public: httpx2.Client) -> None:
+    assert said(public.get(f"{COLLECTIONS}/bts.flights/versions", params={"cursor": "x"})) == (400, "invalid_request")
+    assert public.get(f"{COLLECTIONS}/bts.flights/versions", params={"cursor": "1"}).json()["versions"] == []
