@@ -334,6 +334,25 @@ def purge_at_last(exchange: Exchange) -> None:
         wait_until(lambda: state(exchange.home.root) == "purged", seconds=60)
 
 
+def test_a_long_reader_of_the_catalog_holds_up_the_last_step_and_nothing_else(home: Path) -> None:
+    """As a verification of the log, which reads for as long as the log is large, in another process."""
+    reader = sqlite3.connect(home / "catalog.sqlite", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM entries").fetchall()
+    with Exchange.open(home) as exchange:
+        with pytest.raises(Unavailable) as unfinished:
+            purge(exchange)
+        assert unfinished.value.code == "purge_unfinished"
+        assert state(home) == "purging"
+        assert exchange.catalog.describe(PEOPLE).dataset.latest == 2
+        exchange.withdraw.withdraw(LOCAL_OPERATOR, PEOPLE, 2, "Writers are not held up")
+        reader.execute("COMMIT")
+        reader.close()
+        exchange.purge.finish()
+        assert state(home) == "purged"
+    assert found_in(home) == set()
+
+
 # --- wherever it crashes ---
 
 

@@ -21,6 +21,7 @@ from alembic.script import ScriptDirectory
 METADATA: Final = sa.MetaData()
 
 _BUSY_SECONDS: Final = 30
+_SCRUB_MILLISECONDS: Final = 500
 _BUSY_MILLISECONDS: Final = 1000 * _BUSY_SECONDS
 
 
@@ -83,17 +84,20 @@ class Database:
     def scrub(self) -> bool:
         """Take what was deleted out of the write-ahead log too. False where a reader still needs it: then try again.
 
-        Deleted rows are overwritten in the database itself when they are deleted. Waits for readers as long as a writer would.
+        Deleted rows are overwritten in the database itself when they are deleted. It waits half a second
+        and no longer, because no writer gets its turn meanwhile.
         """
         if self._engine.dialect.name != "sqlite":
             return True
         connection = self._engine.raw_connection()  # a checkpoint runs outside of any transaction
+        cursor = connection.cursor()
         try:
-            cursor = connection.cursor()
+            cursor.execute(f"PRAGMA busy_timeout={_SCRUB_MILLISECONDS}")
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             busy = cursor.fetchall()[0][0]
-            cursor.close()
         finally:
+            cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+            cursor.close()
             connection.close()
         return not busy
 
