@@ -157,7 +157,7 @@ def test_what_is_no_name_of_a_dataset_is_refused(public: httpx2.Client, name: st
 
 @pytest.mark.parametrize("address", ["", "/bts.flights", "/bts.flights/schema", "/bts.flights/versions", "/bts.flights/versions/1"])
 def test_a_parameter_that_an_address_does_not_take_is_never_ignored(public: httpx2.Client, address: str) -> None:
-    assert said(public.get(COLLECTIONS + address, params={"limit": "1"})) == (400, "unknown_parameter")
+    assert said(public.get(COLLECTIONS + address, params={"page": "1"})) == (400, "unknown_parameter")
 
 
 # --- declaring ---
@@ -171,7 +171,7 @@ def test_a_dataset_is_declared_with_what_is_said_and_defaults_for_the_rest(stewa
     assert (told["access"], told["version"], told["rows"], told["updated"]) == ("agreement", None, None, None)
     assert steward.get(f"{COLLECTIONS}/{fresh}").json() == told
     assert said(steward.get(f"{COLLECTIONS}/{fresh}/schema")) == (404, "not_found")
-    assert steward.get(f"{COLLECTIONS}/{fresh}/versions").json() == {"id": fresh, "versions": []}
+    assert steward.get(f"{COLLECTIONS}/{fresh}/versions").json() == {"id": fresh, "versions": [], "links": []}
     assert said(steward.get(f"{COLLECTIONS}/{fresh}/items")) == (404, "not_found")
 
 
@@ -395,3 +395,29 @@ def test_an_upload_may_come_in_chunks_without_a_length(steward: httpx2.Client, f
 
     answer = steward.post(f"{COLLECTIONS}/{fresh}/versions", content=chunks(), params={"accept_schema": "true", "key": "number"})
     assert (answer.status_code, answer.json()["rows_loaded"]) == (201, 20_000)
+
+
+# --- in pages ---
+
+
+def test_lists_come_in_pages_that_together_are_the_whole_list(public: httpx2.Client) -> None:
+    for address, name, key in (("", "collections", "id"), ("/bts.flights/versions", "versions", "version")):
+        whole = public.get(COLLECTIONS + address).json()[name]
+        found, following = [], f"{COLLECTIONS}{address}?limit=1"
+        while following:
+            page = public.get(following).json()
+            assert len(page[name]) == 1
+            found += page[name]
+            following = next((link["href"] for link in page["links"] if link["rel"] == "next"), None)
+        assert [each[key] for each in found] == [each[key] for each in whole]
+
+
+@pytest.mark.parametrize("query", [{"limit": "0"}, {"limit": "1001"}, {"limit": "one"}, {"limit": ""}])
+def test_a_page_of_a_list_has_1_to_1000(public: httpx2.Client, query: dict[str, str]) -> None:
+    for address in ("", "/bts.flights/versions"):
+        assert said(public.get(COLLECTIONS + address, params=query)) == (400, "invalid_request")
+
+
+def test_a_cursor_of_versions_is_a_number(public: httpx2.Client) -> None:
+    assert said(public.get(f"{COLLECTIONS}/bts.flights/versions", params={"cursor": "x"})) == (400, "invalid_request")
+    assert public.get(f"{COLLECTIONS}/bts.flights/versions", params={"cursor": "1"}).json()["versions"] == []

@@ -16,10 +16,22 @@ from conftest import FLIGHTS, Server, World, make_world, serving
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.errors import CODES
 from baybridge.http.app import ROUTES
+from baybridge.names import DatasetName
 from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.wire.agreements import AgreementShape, AgreementsShape
 from baybridge.wire.audit import EntriesShape, VerifierShape
-from baybridge.wire.collections import CollectionShape, CollectionsShape, ItemsShape, PublishReport, VersionShape, VersionsShape
+from baybridge.wire.collections import (
+    ChangesShape,
+    CollectionShape,
+    CollectionsShape,
+    DiffShape,
+    ItemsShape,
+    PublishReport,
+    PurgeShape,
+    SummaryShape,
+    VersionShape,
+    VersionsShape,
+)
 from baybridge.wire.principals import OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape, TokensShape
 from baybridge.wire.problems import ProblemShape
 
@@ -51,6 +63,7 @@ class Contract:
     body: Any = None
     status: int = 200
     public: bool = False
+    query: str = ""
 
 
 STEWARD, ANALYST, ADMIN = ("bts", "steward"), ("dot", "analyst"), ("bts", "admin")
@@ -83,6 +96,20 @@ CONTRACTS: Final[dict[str, Contract]] = {
     f"POST {DATASET}/versions": Contract(STEWARD, PublishReport, FLIGHTS, 201),
     f"GET {DATASET}/versions/{{version}}": Contract(None, VersionShape, public=True),
     f"GET {DATASET}/versions/{{version}}/schema": Contract(None, None, public=True),
+    f"GET {DATASET}/queryables": Contract(None, None, public=True),
+    f"GET {DATASET}/profile": Contract(ANALYST, SummaryShape),
+    f"GET {DATASET}/statistics": Contract(ANALYST, SummaryShape),
+    f"GET {DATASET}/changes": Contract(ANALYST, ChangesShape, query="since=1"),
+    f"GET {DATASET}/versions/{{version}}/profile": Contract(ANALYST, SummaryShape),
+    f"GET {DATASET}/versions/{{version}}/statistics": Contract(ANALYST, SummaryShape),
+    f"GET {DATASET}/versions/{{version}}/changes": Contract(ANALYST, ChangesShape, query="since=1"),
+    f"GET {DATASET}/versions/{{version}}/diff/{{other}}": Contract(ANALYST, DiffShape),
+    f"POST {DATASET}/withdraw": Contract(STEWARD, CollectionShape, REASON),
+    f"POST {DATASET}/restore": Contract(STEWARD, CollectionShape),
+    f"POST {DATASET}/purge": Contract(STEWARD, PurgeShape, REASON),
+    f"POST {DATASET}/versions/{{version}}/withdraw": Contract(STEWARD, VersionShape, REASON),
+    f"POST {DATASET}/versions/{{version}}/restore": Contract(STEWARD, VersionShape),
+    f"POST {DATASET}/versions/{{version}}/purge": Contract(STEWARD, PurgeShape, REASON),
     f"GET {DATASET}/versions/{{version}}/items": Contract(ANALYST, ItemsShape),
     f"GET {DATASET}/items": Contract(ANALYST, ItemsShape),
     f"GET {API}/agreements": Contract(ANALYST, AgreementsShape),
@@ -97,6 +124,15 @@ CONTRACTS: Final[dict[str, Contract]] = {
     f"GET {API}/audit/{{organization}}/checkpoint": Contract(None, None, public=True),
     f"GET {API}/audit/{{organization}}/verifier": Contract(None, VerifierShape, public=True),
     f"GET {API}/audit/{{organization}}/entries": Contract(("bts", "auditor"), EntriesShape),
+}
+
+
+# What is withdrawn or restored here, so that it stays away from what the others read.
+WITHDRAWN: Final = {
+    f"POST {DATASET}/withdraw": "bts.to_withdraw",
+    f"POST {DATASET}/restore": "bts.withdrawn",
+    f"POST {DATASET}/versions/{{version}}/withdraw": "bts.version_to_withdraw",
+    f"POST {DATASET}/versions/{{version}}/restore": "bts.version_withdrawn",
 }
 
 
@@ -117,8 +153,9 @@ class Stage:
         method, _, template = address.partition(" ")
         contract = CONTRACTS[address]
         names = {
-            "dataset": "bts.flights",
+            "dataset": WITHDRAWN.get(address, "bts.flights"),
             "version": "1",
+            "other": "1",
             "code": "not_found",
             "organization": "bts",
             "principal": self.people.get(template.rpartition("/")[2], self.world.person("bts", "analyst").id),
@@ -131,7 +168,7 @@ class Stage:
             body = {name: {"DIGEST": self.digest, "PRINCIPAL": principal}.get(str(value), value) for name, value in body.items()}
         content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         with self.server.client(token, purpose="noise-study") as client:
-            return client.request(method, template.format(**names) + query, content=content)
+            return client.request(method, template.format(**names) + (query or f"?{contract.query}"), content=content)
 
     def secret(self, address: str) -> str | None:
         who = CONTRACTS[address].who
@@ -145,6 +182,11 @@ class Stage:
 def make_stage(root: Path) -> Iterator[Stage]:
     world = make_world(root)
     world.publish("bts.flights", FLIGHTS, key=("flight",))
+    for dataset in WITHDRAWN.values():
+        world.publish(dataset, b"number\n1\n")
+    withdraw = world.exchange.withdraw
+    withdraw.withdraw(world.person(*STEWARD), DatasetName("bts", "withdrawn"), None, "because")
+    withdraw.withdraw(world.person(*STEWARD), DatasetName("bts", "version_withdrawn"), 1, "because")
     agree, analyst, steward = world.exchange.agree, world.person(*ANALYST), world.person(*STEWARD)
     other = world.terms(purposes=["other-study"])
     agreements = {
@@ -285,6 +327,7 @@ def test_a_body_with_an_unknown_member_is_refused(address: str, looked_at: Stage
     method, _, path = address.partition(" ")
     names = {
         "dataset": "bts.flights",
+        "version": "1",
         "organization": "bts",
         "agreement": looked_at.agreements["read"],
         "principal": "prn_1",

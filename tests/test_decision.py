@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from baybridge.agreements import store
 from baybridge.agreements.agreement import Agreement, Standing, State
 from baybridge.catalog.dataset import Access, Dataset, Version
+from baybridge.catalog.dataset import State as VersionState
 from baybridge.catalog.manifest import Manifest
 from baybridge.catalog.schema import Column, Schema
 from baybridge.disclose import Stop
@@ -203,10 +204,24 @@ def test_every_code_that_the_decision_can_refuse_with_has_a_case():
     codes = {code for code, facts in CODES.items() if facts.status in {400, 401, 403}}
     elsewhere = {
         *("invalid_request", "unknown_parameter", "cursor_invalid", "terms_invalid", "schema_invalid", "file_unreadable"),
-        *("settings_invalid", "token_expired", "token_wrong_organisation"),
+        *("settings_invalid", "token_expired", "token_wrong_organisation", "version_withdrawn", "key_not_released"),
         *("role_unconfirmed", "second_person_required", "principal_suspended", "organization_suspended"),
     }
     assert {case[0] for case in REFUSALS.values()} == codes - elsewhere
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("published", "granted"), ("withdrawn", "version_withdrawn"), ("purging", "gone"), ("purged", "gone")]
+)
+def test_what_is_not_published_is_refused_to_everyone_who_might_read_it(state, code):
+    version = replace(VERSION, state=VersionState(state))
+    for granted in (
+        decided(asking(), *ONE, by=someone(), version=version),
+        decided(asking(), by=someone(PROVIDER, Role.STEWARD), version=version),
+        decided(asking(), access=Access.PUBLIC, version=version),
+    ):
+        assert code_of(granted) == code
+    assert code_of(decided(asking(), by=someone(), version=version)) == "no_agreement"
 
 
 def test_the_analyst_is_granted_exactly_the_terms():

@@ -35,6 +35,7 @@ from baybridge.cli.main import baybridge as command_line
 from baybridge.errors import CODES
 from baybridge.exchange import ENVIRONMENT_PREFIX, Settings
 from baybridge.http.app import ROUTES
+from baybridge.names import DatasetName
 from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.wire.terms import TermsShape
 
@@ -362,7 +363,14 @@ def test_the_facts_of_each_entry_are_those_of_the_page(flights: World) -> None:
         assert client.get(f"{address}?f=csv", headers={"baybridge-purpose": "noise-study"}).status_code == 200
         assert client.get(address).status_code == 403
         assert client.get(address, headers={"baybridge-purpose": "noise-study"}).status_code == 200
+        changes = client.get("/api/v1/collections/bts.flights/changes?since=1", headers={"baybridge-purpose": "noise-study"})
+        assert changes.status_code == 200
         assert client.post(f"/api/v1/agreements/{agreement.id}/revoke", json={"reason": "no"}).status_code == 403
+    exchange, name = flights.exchange, DatasetName("bts", "flights")
+    exchange.withdraw.withdraw(steward, name, 1, "no")
+    exchange.withdraw.restore(steward, name, 1)
+    exchange.withdraw.withdraw(steward, name, 1, "no")
+    exchange.purge.purge(steward, name, 1, reason="no", plan_sha256=exchange.purge.plan(steward, name, 1).sha256)
     auditor = flights.person("bts", "auditor")
     run = flights.exchange.watch.entries(auditor, "bts", start=0, limit=1000)
     entries = [json.loads(data) for _, data in run.entries]

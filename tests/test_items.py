@@ -297,7 +297,7 @@ def test_a_public_dataset_needs_no_agreement_and_no_purpose(still: Still) -> Non
     assert answer.headers["cache-control"] == "public, no-cache"
     assert "baybridge-entry" not in answer.headers
     of_version = still.server.client().get("/api/v1/collections/bts.airlines/versions/1/items")
-    assert of_version.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert of_version.headers["cache-control"] == "public, no-cache"
 
 
 def test_the_owner_reads_under_a_standing_agreement_and_is_entered(still: Still) -> None:

@@ -23,6 +23,7 @@ from conftest import FLIGHTS, ROLES, Server, World, make_world, serving, wait_un
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from baybridge.catalog import store as catalog
 from baybridge.catalog.dataset import Access, Version
 from baybridge.catalog.schema import parse_table_schema
 from baybridge.disclose import Ask, Encodable, Request, Stop
@@ -136,7 +137,9 @@ def left_in_scratch(root: Path) -> list[str]:
 
 
 def versions(world: World, name: DatasetName = FLIGHTS_NAME) -> dict[int, Version]:
-    return {version.number: version for version in world.exchange.catalog.versions(name).versions}
+    with world.exchange.database.read() as connection:
+        dataset = catalog.require(connection, name)
+        return {number: catalog.find_version(connection, dataset, number) for number in range(dataset.last, 0, -1)}
 
 
 def objects(world: World, version: Version) -> list[Path]:

@@ -54,6 +54,9 @@ CODES: Final[dict[str, CodeFacts]] = {
     "purpose_not_allowed": CodeFacts(403, 5, "The purpose is not one that the agreement, or the token's binding, allows."),
     "column_not_in_agreement": CodeFacts(403, 5, "The request uses a column that the agreement does not release."),
     "version_not_in_agreement": CodeFacts(403, 5, "The agreement's history does not reach the version; most let only the latest be read."),
+    "version_withdrawn": CodeFacts(403, 5, "The provider has withdrawn the version, or all of its dataset, and may restore it."),
+    "gone": CodeFacts(410, 7, "The version was purged: it was destroyed and does not come back; a newer one may be there."),
+    "key_not_released": CodeFacts(403, 5, "Changes are told by key, and the whole key is not released in a form that tells rows apart."),
     "terms_not_understood": CodeFacts(403, 5, "The agreement holds a term this server does not understand, so nothing is served under it."),
     # Not found.
     "not_found": CodeFacts(404, 7, "No such thing, or none that the caller may know of."),
@@ -66,6 +69,9 @@ CODES: Final[dict[str, CodeFacts]] = {
     "extract_building": CodeFacts(503, 75, "The extract for this agreement and version is being made; try again shortly."),
     "limit_reached": CodeFacts(429, 75, "The day's requests or rows under the agreement are used up; `Retry-After` is at midnight UTC."),
     "log_unavailable": CodeFacts(503, 10, "The audit log cannot be written, so nothing is served."),
+    "purge_unfinished": CodeFacts(
+        503, 75, "A purge was begun and is not done; the server goes on with it, and serves nothing of the version."
+    ),
     "query_limit": CodeFacts(503, 75, "The question ran into its time limit and was stopped."),
     "unreachable": CodeFacts(503, 10, "No server answers at the address; only a client ever says this."),
     # Corrupt: the operator must look.

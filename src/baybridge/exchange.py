@@ -28,6 +28,9 @@ from baybridge.operate.home import Home, Keys, find_home, make_home, read_keys, 
 from baybridge.operate.look import Look
 from baybridge.operate.watch import Watch
 from baybridge.publish import Publish
+from baybridge.publish.purge import Purge
+from baybridge.publish.withdraw import Withdraw
+from baybridge.publish.workspaces import Workspaces
 
 ENVIRONMENT_PREFIX: Final = "BAYBRIDGE_"
 _OWN_VARIABLES: Final = frozenset({"BAYBRIDGE_HOME", "BAYBRIDGE_URL", "BAYBRIDGE_TOKEN", "BAYBRIDGE_TOKEN_FILE"})
@@ -225,6 +228,8 @@ class Exchange:
     log: Log
     administer: Administer
     publish: Publish
+    withdraw: Withdraw
+    purge: Purge
     agree: Agree
     disclose: Disclose
     watch: Watch
@@ -248,6 +253,9 @@ class Exchange:
         log = Log(database=database, origin=settings.origin, clock=_now, entropy=secrets.token_bytes)
         objects = Objects(home.objects)
         agree = Agree(database, log, _now, secrets.token_bytes, keys.wrapping)
+        extracts = Extracts(home.extracts, objects, memory_limit=settings.build_memory)
+        engine = Engine(memory_limit=settings.engine_memory)
+        workspaces = Workspaces(home.scratch)
         return cls(
             home=home,
             settings=settings,
@@ -256,13 +264,23 @@ class Exchange:
             database=database,
             log=log,
             administer=Administer(database, log, agree, _now, secrets.token_bytes),
-            publish=Publish(database, log, objects, home.scratch, _now, settings.build_memory),
+            publish=Publish(database, log, objects, workspaces, _now, settings.build_memory),
+            withdraw=Withdraw(database, log, _now),
+            purge=Purge(
+                database=database,
+                log=log,
+                objects=objects,
+                extracts=extracts,
+                engine=engine,
+                workspaces=workspaces,
+                clock=_now,
+            ),
             agree=agree,
             disclose=Disclose(
                 database=database,
                 log=log,
-                extracts=Extracts(home.extracts, objects, memory_limit=settings.build_memory),
-                engine=Engine(memory_limit=settings.engine_memory),
+                extracts=extracts,
+                engine=engine,
                 clock=_now,
                 entropy=secrets.token_bytes,
                 wrapping_key=keys.wrapping,

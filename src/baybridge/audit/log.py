@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
@@ -262,6 +263,33 @@ def side_records(connection: sa.Connection, organization: str) -> Iterator[tuple
         .order_by(SIDE_RECORDS.c.number)
     )
     yield from ((row[0], _stored_bytes(row[1])) for row in rows)
+
+
+class _About(msgspec.Struct):
+    """What a disclosure's entry is about; `since` is the older version of a question over two."""
+
+    dataset: str | None = None
+    version: int | None = None
+    since: int | None = None
+
+
+def side_records_about(connection: sa.Connection, organization: str, dataset: str, version: int) -> tuple[int, ...]:
+    """The indices of the side records, not erased, of the entries about that version of that dataset."""
+    rows = connection.execute(
+        sa.select(ENTRIES.c.number, ENTRIES.c.data)
+        .join_from(
+            SIDE_RECORDS, ENTRIES, sa.and_(ENTRIES.c.organization == SIDE_RECORDS.c.organization, ENTRIES.c.number == SIDE_RECORDS.c.number)
+        )
+        .where(SIDE_RECORDS.c.organization == organization)
+    )
+    about = ((row.number, msgspec.json.decode(row.data, type=_About)) for row in rows)
+    return tuple(number for number, each in about if each.dataset == dataset and version in (each.version, each.since))
+
+
+def erase_side_records(connection: sa.Connection, organization: str, numbers: Iterable[int]) -> None:
+    """Erase these side records. Their entries stay, and so does every hash."""
+    for number in numbers:
+        connection.execute(sa.delete(SIDE_RECORDS).where(SIDE_RECORDS.c.organization == organization, SIDE_RECORDS.c.number == number))
 
 
 def keep_checkpoint(connection: sa.Connection, organization: str, *, size: int, note: str, now: datetime) -> None:

@@ -9,11 +9,12 @@ from typing import Final
 
 from baybridge.catalog.manifest import Manifest
 from baybridge.catalog.schema import Schema
-from baybridge.errors import Invalid, Place
+from baybridge.errors import Advice, Conflict, Invalid, Place
 from baybridge.names import DatasetName, nearest
 
 MAX_TITLE: Final = 200
 MAX_DESCRIPTION: Final = 4_000
+MAX_REASON: Final = 500
 
 
 class Access(StrEnum):
@@ -23,9 +24,47 @@ class Access(StrEnum):
     AGREEMENT = "agreement"
 
 
+class State(StrEnum):
+    """Where a version or a whole dataset is in its life. Only what is published is ever read."""
+
+    PUBLISHED = "published"
+    WITHDRAWN = "withdrawn"  # refused everywhere; a steward can restore it
+    PURGING = "purging"  # being destroyed: from here on there is no way back
+    PURGED = "purged"  # a tombstone
+
+
+class Act(StrEnum):
+    """What moves a version or a dataset from one state to another."""
+
+    WITHDRAW = "withdraw"
+    RESTORE = "restore"
+    PURGE = "purge"
+    FINISH = "finish"
+
+
+TRANSITIONS: Final[dict[tuple[State, Act], State]] = {
+    (State.PUBLISHED, Act.WITHDRAW): State.WITHDRAWN,
+    (State.WITHDRAWN, Act.RESTORE): State.PUBLISHED,
+    (State.WITHDRAWN, Act.PURGE): State.PURGING,
+    (State.PURGING, Act.FINISH): State.PURGED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The state, the reason that was given for it (None for `published`), and since when."""
+
+    state: State = State.PUBLISHED
+    reason: str | None = None
+    since: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """One published table. `schema` is None until confirmed or given; `latest` is 0 before the first version."""
+    """One published table. `schema` is None until confirmed or given.
+
+    `latest` is the newest version that is not withdrawn, 0 where there is none; `last` the highest number that was ever given out.
+    """
 
     name: DatasetName
     title: str
@@ -34,17 +73,68 @@ class Dataset:
     schema: Schema | None
     latest: int
     updated: datetime
+    last: int = 0
+    condition: Condition = Condition()
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """An immutable, numbered state of a dataset, under the schema that was its contract."""
+    """An immutable, numbered state of a dataset, under the schema that was its contract.
+
+    `state` is where it stands now, that of its whole dataset included: the one part of it that moves.
+    """
 
     dataset: DatasetName
     number: int
     schema: Schema
     manifest: Manifest
     published: datetime
+    state: State = State.PUBLISHED
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A version as listings show it, without its manifest; of a purged one this is the tombstone."""
+
+    number: int
+    rows: int
+    manifest_sha256: str
+    published: datetime
+    condition: Condition
+
+
+def move(condition: Condition, act: Act, *, what: str, reason: str | None, now: datetime) -> Condition:
+    """Give the condition after the act. Raise Conflict where the state does not allow it, saying what is possible."""
+    after = TRANSITIONS.get((condition.state, act))
+    if after is None:
+        possible = [each.value for state, each in TRANSITIONS if state is condition.state and each is not Act.FINISH]
+        raise Conflict(
+            "conflict",
+            f"{what} is {condition.state}, and to {act} it is not possible then.",
+            advice=Advice(
+                rule="A version is withdrawn before it is purged, and what is purged does not come back.",
+                who_can_change="you" if possible else "nobody",
+                next_step=f"Possible now: {' or '.join(possible) or 'nothing'}.",
+            ),
+        )
+    return Condition(after, None if after is State.PUBLISHED else condition.reason if reason is None else reason, now)
+
+
+def require_published(dataset: Dataset) -> Dataset:
+    """Give the dataset back. Raise Conflict where it is withdrawn or purged: it takes no further version then."""
+    if dataset.condition.state is State.PUBLISHED:
+        return dataset
+    raise Conflict(
+        "conflict",
+        f"{dataset.name} is {dataset.condition.state}.",
+        advice=Advice(
+            rule="A dataset that is withdrawn takes no further version.",
+            who_can_change=f"a steward of {dataset.name.organization}, by restoring it"
+            if dataset.condition.state is State.WITHDRAWN
+            else "nobody",
+            next_step="Restore it first." if dataset.condition.state is State.WITHDRAWN else "Declare another dataset.",
+        ),
+    )
 
 
 def parse_access(text: str) -> Access:
@@ -70,6 +160,14 @@ def parse_description(text: str) -> str:
     if len(text) <= MAX_DESCRIPTION and text.replace("\n", "").replace("\t", "").isprintable():
         return text
     raise _not_a_text("description", f"printable characters, line feeds and tabs, at most {MAX_DESCRIPTION:,}")
+
+
+def parse_reason(text: str) -> str:
+    """Give the reason back: a printable text of 1 to 500 characters. Raise Invalid otherwise."""
+    if text.strip() and len(text) <= MAX_REASON and text.isprintable():
+        return text.strip()
+    rule = f"a printable text of 1 to {MAX_REASON} characters"
+    raise Invalid("invalid_request", f"A reason is {rule}.", places=(Place("reason", rule),))
 
 
 def _not_a_text(parameter: str, rule: str) -> Invalid:

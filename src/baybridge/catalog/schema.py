@@ -160,6 +160,36 @@ def to_table_schema(schema: Schema) -> dict[str, object]:
     return document
 
 
+_JSON_TYPE: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
+    {
+        Kind.TEXT: {"type": "string"},
+        Kind.INTEGER: {"type": "integer"},
+        Kind.DECIMAL: {"type": "number"},
+        Kind.DOUBLE: {"type": "number"},
+        Kind.BOOLEAN: {"type": "boolean"},
+        Kind.DATE: {"type": "string", "format": "date"},
+        Kind.TIMESTAMP: {"type": "string", "format": "date-time"},
+        Kind.DATETIME: {"type": "string"},
+    }
+)
+
+
+def queryables_schema(schema: Schema, *, address: str, title: str) -> dict[str, object]:
+    """The schema's columns as a JSON Schema of what a filter may name (OGC API Features, part 3, section 6.2)."""
+    properties: dict[str, object] = {}
+    for column in schema.columns:
+        told: dict[str, object] = {"title": column.title or column.name, **_JSON_TYPE[column.type.kind], _TYPE: str(column.type)}
+        properties[column.name] = told | ({} if column.description is None else {"description": column.description})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": address,
+        "type": "object",
+        "title": title,
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
 def _field(column: Column) -> dict[str, object]:
     optional = {
         "title": column.title,

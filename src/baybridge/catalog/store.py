@@ -1,15 +1,16 @@
-"""Datasets, versions and manifests in the catalog's database. A version is inserted once; there is no update of one in this file."""
+"""Datasets, versions and manifests in the catalog's database. A version is inserted once; only its state ever moves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
-from baybridge.catalog.dataset import Access, Dataset, Version
+from baybridge.catalog.dataset import Access, Condition, Dataset, Numbered, State, Version
 from baybridge.catalog.manifest import ColumnStatistics, Manifest, ManifestObject
 from baybridge.catalog.schema import Schema, parse_table_schema, to_table_schema
 from baybridge.db import METADATA, UtcDateTime
@@ -27,6 +28,10 @@ DATASETS: Final = sa.Table(
     sa.Column("schema", sa.Text),
     sa.Column("latest", sa.Integer, nullable=False),
     sa.Column("updated", UtcDateTime, nullable=False),
+    sa.Column("last", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("state", sa.Text, nullable=False, server_default=State.PUBLISHED.value),
+    sa.Column("reason", sa.Text),
+    sa.Column("since", UtcDateTime),
 )
 VERSIONS: Final = sa.Table(
     "versions",
@@ -39,6 +44,10 @@ VERSIONS: Final = sa.Table(
     sa.Column("original_sha256", sa.Text, nullable=False),
     sa.Column("original_size", sa.BigInteger, nullable=False),
     sa.Column("published", UtcDateTime, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default=State.PUBLISHED.value),
+    sa.Column("reason", sa.Text),
+    sa.Column("since", UtcDateTime),
+    sa.Index("versions_in_a_state", "state"),
 )
 MANIFEST_OBJECTS: Final = sa.Table(
     "manifest_objects",
@@ -74,8 +83,8 @@ def add_version(connection: sa.Connection, version: Version) -> None:
     """Make the version the latest. Raise Conflict unless it is the next number: another publication came first."""
     moved = connection.execute(
         sa.update(DATASETS)
-        .where(DATASETS.c.name == str(version.dataset), DATASETS.c.latest == version.number - 1)
-        .values(latest=version.number, updated=version.published, schema=_schema_text(version.schema))
+        .where(DATASETS.c.name == str(version.dataset), DATASETS.c.last == version.number - 1)
+        .values(latest=version.number, last=version.number, updated=version.published, schema=_schema_text(version.schema))
     )
     if moved.rowcount != 1:
         raise Conflict("conflict", "Another version was published in the meantime; publish again.")
@@ -119,27 +128,23 @@ def require(connection: sa.Connection, name: DatasetName) -> Dataset:
     return dataset
 
 
-def datasets(connection: sa.Connection) -> tuple[Dataset, ...]:
-    """All datasets by name."""
-    return tuple(_dataset(row) for row in connection.execute(sa.select(*_DATASET).order_by(DATASETS.c.name)))
+def datasets(connection: sa.Connection, *, after: str = "", limit: int | None = None) -> tuple[Dataset, ...]:
+    """Datasets by name, from the one after `after` on."""
+    query = sa.select(*_DATASET).where(DATASETS.c.name > after).order_by(DATASETS.c.name).limit(limit)
+    return tuple(_dataset(row) for row in connection.execute(query))
 
 
 def find_version(connection: sa.Connection, dataset: Dataset, number: int | None) -> Version:
     """Give that version, or the latest for None. Raise NotFound."""
-    wanted = dataset.latest if number is None else number
-    if not 1 <= wanted <= dataset.latest:
-        raise NotFound("not_found", f"{dataset.name} has no version {number}." if dataset.latest else f"{dataset.name} has no version yet.")
-    row = connection.execute(sa.select(*_VERSION).where(VERSIONS.c.dataset == str(dataset.name), VERSIONS.c.number == wanted)).first()
-    if row is None:
-        raise NotFound("not_found", f"{dataset.name} has no version {wanted}.")
+    row = _version_row(connection, dataset, number)
     objects = connection.execute(
         sa.select(MANIFEST_OBJECTS.c.sha256, MANIFEST_OBJECTS.c.size, MANIFEST_OBJECTS.c.rows, MANIFEST_OBJECTS.c.statistics)
-        .where(MANIFEST_OBJECTS.c.dataset == str(dataset.name), MANIFEST_OBJECTS.c.number == wanted)
+        .where(MANIFEST_OBJECTS.c.dataset == str(dataset.name), MANIFEST_OBJECTS.c.number == row.number)
         .order_by(MANIFEST_OBJECTS.c.position)
     )
     return Version(
         dataset=dataset.name,
-        number=wanted,
+        number=row.number,
         schema=_schema(row.schema),
         manifest=Manifest(
             objects=tuple(
@@ -152,6 +157,7 @@ def find_version(connection: sa.Connection, dataset: Dataset, number: int | None
             original_size=row.original_size,
         ),
         published=row.published,
+        state=_effective(dataset.condition.state, State(row.state)),
     )
 
 
@@ -161,11 +167,122 @@ def superseded(connection: sa.Connection, name: DatasetName, number: int) -> dat
     return connection.execute(later).scalar()
 
 
-def versions(connection: sa.Connection, dataset: Dataset) -> tuple[Version, ...]:
-    """All versions, newest first."""
-    return tuple(find_version(connection, dataset, number) for number in range(dataset.latest, 0, -1))
+def find_numbered(connection: sa.Connection, dataset: Dataset, number: int | None) -> Numbered:
+    """The same without its manifest."""
+    return _numbered(_version_row(connection, dataset, number))
 
 
+def schema_of(connection: sa.Connection, dataset: Dataset, number: int) -> Schema:
+    """The schema of that version; that of a purged one, too, for it holds no value. Raise NotFound."""
+    return _schema(_version_row(connection, dataset, number).schema)
+
+
+def versions(connection: sa.Connection, dataset: Dataset, *, before: int | None = None, limit: int | None = None) -> tuple[Numbered, ...]:
+    """Versions below `before`, newest first, without their manifests."""
+    query = sa.select(*_NUMBERED).where(VERSIONS.c.dataset == str(dataset.name)).order_by(VERSIONS.c.number.desc()).limit(limit)
+    if before is not None:
+        query = query.where(VERSIONS.c.number < before)
+    return tuple(_numbered(row) for row in connection.execute(query))
+
+
+def state_of(connection: sa.Connection, name: DatasetName, number: int) -> State:
+    """Where a version that exists stands now, that of its whole dataset included: what every disclosure asks in its transaction."""
+    row = connection.execute(
+        sa.select(DATASETS.c.state, VERSIONS.c.state)
+        .join_from(VERSIONS, DATASETS, DATASETS.c.name == VERSIONS.c.dataset)
+        .where(VERSIONS.c.dataset == str(name), VERSIONS.c.number == number)
+    ).one()
+    return _effective(State(row[0]), State(row[1]))
+
+
+def move_version(connection: sa.Connection, name: DatasetName, number: int, condition: Condition) -> None:
+    """Put the version in that condition; the dataset's latest is then the newest of its published versions."""
+    connection.execute(
+        sa.update(VERSIONS)
+        .where(VERSIONS.c.dataset == str(name), VERSIONS.c.number == number)
+        .values(state=condition.state.value, reason=condition.reason, since=condition.since)
+    )
+    newest = sa.select(sa.func.coalesce(sa.func.max(VERSIONS.c.number), 0)).where(
+        VERSIONS.c.dataset == str(name), VERSIONS.c.state == State.PUBLISHED.value
+    )
+    connection.execute(sa.update(DATASETS).where(DATASETS.c.name == str(name)).values(latest=newest.scalar_subquery()))
+
+
+def move_dataset(connection: sa.Connection, name: DatasetName, condition: Condition) -> None:
+    """Put the whole dataset in that condition."""
+    connection.execute(
+        sa.update(DATASETS)
+        .where(DATASETS.c.name == str(name))
+        .values(state=condition.state.value, reason=condition.reason, since=condition.since)
+    )
+
+
+def forget_manifest(connection: sa.Connection, name: DatasetName, number: int) -> None:
+    """Delete the list of a version's objects with its statistics, which are values. Its tombstone stays."""
+    connection.execute(sa.delete(MANIFEST_OBJECTS).where(MANIFEST_OBJECTS.c.dataset == str(name), MANIFEST_OBJECTS.c.number == number))
+
+
+def in_state(connection: sa.Connection, state: State) -> tuple[tuple[DatasetName, int], ...]:
+    """The versions in that state of their own, by dataset and number."""
+    rows = connection.execute(
+        sa.select(VERSIONS.c.dataset, VERSIONS.c.number)
+        .where(VERSIONS.c.state == state.value)
+        .order_by(VERSIONS.c.dataset, VERSIONS.c.number)
+    )
+    return tuple((DatasetName.parse(row.dataset), row.number) for row in rows)
+
+
+def named_objects(connection: sa.Connection) -> frozenset[str]:
+    """The SHA-256 of every object and original that some version still names: all others are garbage."""
+    objects = connection.execute(sa.select(MANIFEST_OBJECTS.c.sha256).distinct()).scalars()
+    originals = connection.execute(sa.select(VERSIONS.c.original_sha256).where(VERSIONS.c.state.not_in(_GONE))).scalars()
+    return frozenset(objects) | frozenset(originals)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Objects and originals by SHA-256 with their sizes: those that only these versions name, and those that others name too."""
+
+    alone: Mapping[str, int]
+    shared: Mapping[str, int]
+
+
+def objects_of(connection: sa.Connection, name: DatasetName, numbers: Sequence[int]) -> Held:
+    """What these versions of the dataset hold, originals included."""
+    going: dict[str, int] = {}
+    staying: set[str] = set()
+    objects = sa.select(MANIFEST_OBJECTS.c.dataset, MANIFEST_OBJECTS.c.number, MANIFEST_OBJECTS.c.sha256, MANIFEST_OBJECTS.c.size)
+    originals = sa.select(VERSIONS.c.dataset, VERSIONS.c.number, VERSIONS.c.original_sha256, VERSIONS.c.original_size)
+    for row in connection.execute(objects.union_all(originals.where(VERSIONS.c.state.not_in(_GONE)))):
+        if row.dataset == str(name) and row.number in numbers:
+            going[row.sha256] = row.size
+        else:
+            staying.add(row.sha256)
+    return Held(
+        alone={sha256: size for sha256, size in going.items() if sha256 not in staying},
+        shared={sha256: size for sha256, size in going.items() if sha256 in staying},
+    )
+
+
+def named_manifests(connection: sa.Connection) -> frozenset[str]:
+    """The digest of the manifest of every version that is not purged, or being purged."""
+    return frozenset(connection.execute(sa.select(VERSIONS.c.manifest_sha256).where(VERSIONS.c.state.not_in(_GONE))).scalars())
+
+
+def _version_row(connection: sa.Connection, dataset: Dataset, number: int | None) -> Any:
+    """The row of that version, or of the latest; where all are withdrawn, of the last that there was."""
+    wanted = (dataset.latest or dataset.last) if number is None else number
+    if not 1 <= wanted <= dataset.last:
+        raise NotFound("not_found", f"{dataset.name} has no version {number}." if dataset.last else f"{dataset.name} has no version yet.")
+    return connection.execute(sa.select(*_VERSION).where(VERSIONS.c.dataset == str(dataset.name), VERSIONS.c.number == wanted)).one()
+
+
+def _effective(dataset: State, version: State) -> State:
+    """What has been purged stays so; else a dataset that is withdrawn withdraws all its versions."""
+    return version if dataset is State.PUBLISHED or version in _GONE else dataset
+
+
+_GONE: Final = (State.PURGING, State.PURGED)
 _DATASET: Final = (
     DATASETS.c.name,
     DATASETS.c.title,
@@ -174,12 +291,25 @@ _DATASET: Final = (
     DATASETS.c.schema,
     DATASETS.c.latest,
     DATASETS.c.updated,
+    DATASETS.c.last,
+    DATASETS.c.state,
+    DATASETS.c.reason,
+    DATASETS.c.since,
+)
+_NUMBERED: Final = (
+    VERSIONS.c.number,
+    VERSIONS.c.rows,
+    VERSIONS.c.manifest_sha256,
+    VERSIONS.c.published,
+    VERSIONS.c.state,
+    VERSIONS.c.reason,
+    VERSIONS.c.since,
 )
 _VERSION: Final = (
+    *_NUMBERED,
     VERSIONS.c.schema,
     VERSIONS.c.original_sha256,
     VERSIONS.c.original_size,
-    VERSIONS.c.published,
 )
 
 
@@ -192,7 +322,17 @@ def _dataset(row: Any) -> Dataset:
         schema=None if row.schema is None else _schema(row.schema),
         latest=row.latest,
         updated=row.updated,
+        last=row.last,
+        condition=_condition(row),
     )
+
+
+def _numbered(row: Any) -> Numbered:
+    return Numbered(row.number, row.rows, row.manifest_sha256, row.published, _condition(row))
+
+
+def _condition(row: Any) -> Condition:
+    return Condition(State(row.state), row.reason, row.since)
 
 
 def _schema(text: str) -> Schema:

@@ -1,5 +1,7 @@
 """Extracts: the files made from one projection, the only thing that is ever served. Always rebuildable; never written after they are made.
 
+The lock's file holds the digest of the manifest that the extract is made from: by it a purge finds what it must destroy.
+
 An extract is made by a fresh CREATE TABLE AS in a fresh file, never by deleting, so that its statistics and free blocks know no
 hidden value. Two requests for one extract share one build, also across processes (a lock by the extract's digest).
 """
@@ -15,7 +17,7 @@ from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import duckdb
 
@@ -85,6 +87,23 @@ class Extracts:
                 retry_after=2,
             ) from None
 
+    def made_from(self, manifest_sha256: str) -> int:
+        """How many extracts there are of that manifest."""
+        return sum(self._present(lock.stem) is not None and lock.read_text() == manifest_sha256 for lock in self._root.glob("*.lock"))
+
+    def drop_all_but(self, manifests: frozenset[str]) -> None:
+        """Remove each extract, finished or not, that was not made from one of these manifests. Waits for builds under way.
+
+        Every build has made its lock before it opened an object, so none escapes that began before the objects of its version went;
+        one that begins after finds no objects.
+        """
+        for path in sorted(self._root.glob("*.lock")):
+            with self._alone(path.stem) as lock:
+                if lock.read() not in manifests:  # empty where its builder was killed at once, and a stranger's is not kept either
+                    shutil.rmtree(self._root / path.stem, ignore_errors=True)
+                    shutil.rmtree(self._root / f"{path.stem}.making", ignore_errors=True)
+        sync(self._root)
+
     def close(self) -> None:
         """Wait for builds under way, and start no more."""
         self._builders.shutdown(wait=True, cancel_futures=True)
@@ -95,18 +114,25 @@ class Extracts:
 
     def _make(self, digest: str, projection: Projection, domain_key: Callable[[str], bytes]) -> Extract:
         try:
-            with self._alone(digest):
-                return self._present(digest) or self._build(digest, projection, domain_key)
+            with self._alone(digest) as lock:
+                present = self._present(digest)
+                if present is not None:
+                    return present
+                lock.truncate(0)
+                lock.write(projection.manifest_sha256)
+                lock.flush()
+                return self._build(digest, projection, domain_key)
         finally:
             with self._lock:
                 del self._building[digest]
 
     @contextmanager
-    def _alone(self, digest: str) -> Iterator[None]:
+    def _alone(self, digest: str) -> Iterator[TextIO]:
         """Hold the digest's lock across processes; the kernel drops it when a builder dies."""
-        with (self._root / f"{digest}.lock").open("w") as lock:
+        with (self._root / f"{digest}.lock").open("a+", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            lock.seek(0)
+            yield lock
 
     def _build(self, digest: str, projection: Projection, domain_key: Callable[[str], bytes]) -> Extract:
         making = self._root / f"{digest}.making"

@@ -1,10 +1,16 @@
-"""Immutable objects named by their SHA-256: Parquet objects of versions, and original uploads. Nothing here is ever changed in place."""
+"""Immutable objects named by their SHA-256: Parquet objects of versions, and original uploads. Nothing here is ever changed in place.
+
+An object that no manifest names is garbage. Whoever adopts objects holds the folder's lock shared until a manifest names them, so that
+whoever holds it alone can tell garbage for sure.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -56,6 +62,34 @@ class Objects:
         sync(target.parent)  # also where the file was there: whoever put it there may have died before it was sure to stay
         sync(self._root)
         return Stored(digest, size)
+
+    @contextmanager
+    def adopting(self) -> Iterator[None]:
+        """Keep objects from being collected: they are adopted in this block, and named by a manifest before it ends."""
+        with self._locked(fcntl.LOCK_SH):
+            yield
+
+    def collect(self, named: Callable[[], frozenset[str]]) -> None:
+        """Remove every file here that is not named, also what killed publications left. `named` is asked once nobody is adopting."""
+        with self._locked(fcntl.LOCK_EX):
+            kept = named()
+            folders = [folder for folder in sorted(self._root.iterdir()) if folder.is_dir()]
+            for folder in folders:
+                garbage = [path for path in sorted(folder.iterdir()) if path.name not in kept]
+                for path in garbage:
+                    path.unlink()
+                if garbage:
+                    sync(folder)
+
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        """Hold the folder's own lock, across processes; the kernel drops it when its holder dies."""
+        folder = os.open(self._root, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, how)
+            yield
+        finally:
+            os.close(folder)
 
     def check(self, sha256: str) -> None:
         """Raise Corrupt unless the object is here and its bytes hash to its name."""

@@ -56,6 +56,11 @@ def path_literal(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
+def fetched(value: str, column: ColumnType) -> str:
+    """Print how a value leaves the engine: instants as UTC without their zone, which the driver would want a further library for."""
+    return f"timezone('UTC', {value})" if column.kind is Kind.TIMESTAMP else value
+
+
 def sql_type(column: ColumnType) -> str:
     """Name the DuckDB type that holds the column's values."""
     if column.kind is Kind.DECIMAL:

@@ -1,7 +1,7 @@
 """VERB: disclose. All that a face needs of the door: faces import nothing from behind it."""
 
 from baybridge.data.engines.duckdb import SortKey, Stop
-from baybridge.disclose.door import Answer, Disclose, Encodable, Read, Request, StreamRequest
+from baybridge.disclose.door import Answer, Disclose, Encodable, Examination, Read, Request, StreamRequest
 from baybridge.disclose.stream import Ending, Lines, Stream
 from baybridge.policy.decision import Ask, UsedColumn
 
@@ -11,6 +11,7 @@ __all__ = [
     "Disclose",
     "Encodable",
     "Ending",
+    "Examination",
     "Lines",
     "Read",
     "Request",

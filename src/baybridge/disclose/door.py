@@ -17,10 +17,12 @@ from baybridge.agreements.usage import LimitReached, reserve
 from baybridge.audit.entry import JSON, Kind, canonical, column_list
 from baybridge.audit.log import Draft, Log, always
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Dataset, Version
-from baybridge.data.engines.duckdb import Engine, Page, Question, Rows, SortKey, Stop, Whole
+from baybridge.catalog.dataset import Dataset, State, Version
+from baybridge.data.engines.duckdb import Engine, Page, Rows, SortKey, Stop, Whole
+from baybridge.data.engines.duckdb import Question as PageQuestion
 from baybridge.data.extracts import Extract, Extracts
 from baybridge.db import Database
+from baybridge.disclose.question import Body, Opened, Question
 from baybridge.disclose.stream import Ending, HandedOut, Lines, Stream
 from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Unavailable
 from baybridge.policy.decision import Ask, Grant, Refusal, decide
@@ -46,7 +48,6 @@ class Read:
 
     ask: Ask
     version: int | None
-    sort: tuple[SortKey, ...]
     known: frozenset[str]
     representation: str
     channel: str
@@ -54,11 +55,12 @@ class Read:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(Read):
-    """A page. `after` (a `_row`) and `cursor_extract` come from a cursor.
+    """A page of rows. `after` (a `_row`) and `cursor_extract` come from a cursor.
 
     `encode` makes the body from a page; it is called before the entry is written, because the entry holds the body's SHA-256.
     """
 
+    sort: tuple[SortKey, ...]
     limit: int
     after: int | None
     cursor_extract: str | None
@@ -69,8 +71,19 @@ class Request(Read):
 class StreamRequest(Read):
     """A whole answer, or its first `limit` rows. `begin` gives the format over the columns that leave."""
 
+    sort: tuple[SortKey, ...]
     limit: int | None
     begin: Callable[[Mapping[str, ColumnType]], Lines]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination(Read):
+    """Another kind of question than for rows: about one version, or where `since` is given, about two."""
+
+    since: int | None
+    question: Question
+    after: int | None = None
+    cursor_extract: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +115,29 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the catalog says of a read, in one snapshot. `superseded` is set for a walk through a version that is not the latest now."""
+    """What the catalog says of a read, in one snapshot: the version asked for, and behind it the older one that it is compared with.
+
+    `superseded` is set for a walk through a version that is not the latest now.
+    """
 
     dataset: Dataset
-    version: Version
+    versions: tuple[Version, ...]
     agreements: tuple[Agreement, ...]
     superseded: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Granted:
+    """A read that was granted: to whom, and for each of its versions what."""
+
+    principal: Principal | None
+    grants: tuple[Grant, ...]
+    key: tuple[str, ...]
+
+    @property
+    def first(self) -> Grant:
+        """The grant of the version asked for."""
+        return self.grants[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +155,9 @@ class Disclose:
     _versions: dict[tuple[str, int], Version] = field(default_factory=dict)
     _referred: set[tuple[str, str]] = field(default_factory=set)
 
-    def read(self, request: Request, principal: Principal | None, stop: Stop) -> Answer:
+    def read(self, request: Request | Examination, principal: Principal | None, stop: Stop) -> Answer:
         """Answer the request, with its entry durable, or raise the reason why not."""
-
-        def compute(principal: Principal | None, version: Version, grant: Grant) -> tuple[Answer, Draft | None]:
-            return self._page(request, principal, version, grant, stop)
-
-        answer, entry = self._granted(request, principal, compute)
+        answer, entry, _ = self._granted(request, principal, lambda granted: self._answer(request, granted, stop))
         return answer if entry is None else replace(answer, entry=entry)
 
     def stream(self, request: StreamRequest, principal: Principal | None, stop: Stop) -> Answer | Stream:
@@ -139,24 +165,21 @@ class Disclose:
 
         The first rows are computed before the entry is made: what cannot be answered is refused, not begun.
         """
+        leaving, entry, granted = self._granted(request, principal, lambda granted: self._stream(request, granted, stop))
+        if isinstance(leaving, Answer):
+            return leaving if entry is None else replace(leaving, entry=entry)
+        leaving.entry = entry
+        if granted.principal is not None and entry is not None:
+            leaving.enter_end = self._entering_end(leaving, request, granted.principal, entry)
+        return leaving
 
-        def compute(principal: Principal | None, version: Version, grant: Grant) -> tuple[Answer | Stream, Draft | None]:
-            return self._stream(request, principal, version, grant, stop)
-
-        answer, entry = self._granted(request, principal, compute)
-        if isinstance(answer, Answer):
-            return answer if entry is None else replace(answer, entry=entry)
-        answer.entry = entry
-        if principal is not None and entry is not None:
-            answer.enter_end = self._entering_end(answer, request, principal, entry)
-        return answer
+    def let_go(self) -> None:
+        """Close what was opened of extracts that are no longer there: another process may have purged them."""
+        self.engine.close_missing()
 
     def _granted(
-        self,
-        request: Read,
-        principal: Principal | None,
-        compute: Callable[[Principal | None, Version, Grant], tuple[Leaving, Draft | None]],
-    ) -> tuple[Leaving, int | None]:
+        self, request: Read, principal: Principal | None, compute: Callable[[_Granted], tuple[Leaving, Draft | None]]
+    ) -> tuple[Leaving, int | None, _Granted]:
         """Load, decide, compute, record.
 
         When the agreement moves between decision and entry, the request is decided again; nothing of the first try leaves.
@@ -164,100 +187,134 @@ class Disclose:
         for again in range(_TRIES):
             if again and principal is not None:
                 principal = self._present(request, principal)
-            known = self._load(request, principal)
-            decision = decide(
-                request.ask, principal, known.dataset, known.version, known.agreements, now=self.clock(), superseded=known.superseded
-            )
-            if isinstance(decision, Refusal):
-                raise self._refused(request, principal, decision)
-            leaving, draft = compute(principal, known.version, decision)
+            granted = self._decide(request, principal, self._load(request, principal))
+            if isinstance(granted, Refusal):
+                raise self._refused(request, principal, granted)
+            try:
+                leaving, draft = compute(granted)
+            except Exception:
+                if self._stands(granted):
+                    raise
+                continue  # what it was reading from was withdrawn or purged meanwhile: decide again
             if draft is None:
-                return leaving, None
-            guard = _Guard(decision, principal, rows=leaving.rows)
+                return leaving, None, granted
+            guard = _Guard(granted, rows=leaving.rows)
             entry = self.log.record(draft, guard)
             if entry is not None:
-                return leaving, entry
+                return leaving, entry, granted
             if isinstance(leaving, Stream):
                 leaving.batches.close()
-            if decision.agreement is not None and guard.reached is not None:
-                refusal = limit_reached(decision.agreement, guard.reached.what, guard.reached.limit, now=self.clock())
+            if granted.first.agreement is not None and guard.reached is not None:
+                refusal = limit_reached(granted.first.agreement, guard.reached.what, guard.reached.limit, now=self.clock())
                 raise self._refused(request, principal, refusal)
         raise Unavailable("extract_building", "The agreement keeps changing; try again shortly.", retry_after=1)
+
+    def _decide(self, request: Read, principal: Principal | None, known: _Known) -> _Granted | Refusal:
+        """A grant for each version, or the first refusal. What compares two versions needs both."""
+        grants: list[Grant] = []
+        for version in known.versions:
+            decision = decide(
+                request.ask, principal, known.dataset, version, known.agreements, now=self.clock(), superseded=known.superseded
+            )
+            if isinstance(decision, Refusal):
+                return decision
+            grants.append(decision)
+        key = known.versions[0].schema.key
+        refusal = request.question.refusal(tuple(grants), key) if isinstance(request, Examination) else None
+        return refusal or _Granted(principal, tuple(grants), key)
 
     def _load(self, request: Read, principal: Principal | None) -> _Known:
         with self.database.read() as connection:
             dataset = catalog.require(connection, request.ask.dataset)
-            number = dataset.latest if request.version is None else request.version
-            version = self._versions.get((str(dataset.name), number))
-            if version is None:
-                version = catalog.find_version(connection, dataset, number)
-                if len(self._versions) >= _VERSIONS_KEPT:
-                    self._versions.clear()
-                self._versions[str(dataset.name), number] = version
+            numbers = [request.version]
+            if isinstance(request, Examination) and request.since is not None:
+                numbers.append(request.since)
+            versions = tuple(self._version(connection, dataset, number) for number in numbers)
             agreements = () if principal is None else agreement_store.of_consumer(connection, principal.organization, dataset.name)
-            walks_on = isinstance(request, Request) and request.cursor_extract is not None and number != dataset.latest
-            superseded = catalog.superseded(connection, dataset.name, number) if walks_on else None
-        return _Known(dataset, version, agreements, superseded)
+            walks_on = isinstance(request, Request) and request.cursor_extract is not None and versions[0].number != dataset.latest
+            superseded = catalog.superseded(connection, dataset.name, versions[0].number) if walks_on else None
+        return _Known(dataset, versions, agreements, superseded)
 
-    def _page(
-        self, request: Request, principal: Principal | None, version: Version, grant: Grant, stop: Stop
-    ) -> tuple[Answer, Draft | None]:
-        types = grant.projection.types
-        digest = self.extracts.digest(grant.projection)
+    def _version(self, connection: sa.Connection, dataset: Dataset, number: int | None) -> Version:
+        """A version as it stands now. What never changes of it is kept."""
+        wanted = (dataset.latest or dataset.last) if number is None else number
+        version = self._versions.get((str(dataset.name), wanted))
+        if version is None:
+            version = catalog.find_version(connection, dataset, wanted)
+            if len(self._versions) >= _VERSIONS_KEPT:
+                self._versions.clear()
+            self._versions[str(dataset.name), wanted] = version
+        state = catalog.state_of(connection, dataset.name, wanted)
+        if state is not version.state:
+            self._versions.pop((str(dataset.name), wanted), None)  # of a purged version, its statistics are values
+            version = replace(version, state=state)
+        return version
+
+    def _answer(self, request: Request | Examination, granted: _Granted, stop: Stop) -> tuple[Answer, Draft | None]:
+        digest = self._digest(granted)
         if request.cursor_extract not in (None, digest):
             raise _moved_cursor()
-        question = Question(_columns(request, types), request.ask.row_filter, request.sort, request.limit, request.after)
-        etag = _etag(version, digest, request.representation, request.after)
-        body, rows = None, 0
+        etag = _etag(granted.first, digest, request.representation, request.after)
+        body = None
         if not _known(request, etag):
-            page = self.engine.page(self._extract(grant), types, question, stop)
-            body = request.encode(Encodable(version.number, digest, {name: types[name] for name in question.columns}, page))
-            rows = len(page.rows)
-        answer = self._answer(principal, version, grant, etag, body, rows=rows)
+            if isinstance(request, Examination):
+                opened = tuple(Opened(grant, self._extract(grant), granted.key) for grant in granted.grants)
+                body = request.question.answer(self.engine, opened, stop)
+            else:
+                body = self._page(request, granted.first, digest, stop)
         outcome: dict[str, JSON] = {
-            "bytes": 0 if body is None else len(body),
-            "rows": rows,
-            "sha256": None if body is None else hashlib.sha256(body).hexdigest(),
+            "bytes": 0 if body is None else len(body.data),
+            "rows": 0 if body is None else body.rows,
+            "sha256": None if body is None else hashlib.sha256(body.data).hexdigest(),
             "status": 304 if body is None else 200,
         }
-        return answer, self._draft(request, principal, grant, question, outcome)
+        return self._leaving(granted, etag, body), self._draft(request, granted, outcome)
 
-    def _stream(
-        self, request: StreamRequest, principal: Principal | None, version: Version, grant: Grant, stop: Stop
-    ) -> tuple[Answer | Stream, Draft | None]:
+    def _page(self, request: Request, grant: Grant, digest: str, stop: Stop) -> Body:
         types = grant.projection.types
+        question = PageQuestion(_columns(request, types), request.ask.row_filter, request.sort, request.limit, request.after)
+        page = self.engine.page(self._extract(grant), types, question, stop)
+        named = {name: types[name] for name in question.columns}
+        return Body(request.encode(Encodable(grant.projection.version, digest, named, page)), len(page.rows))
+
+    def _stream(self, request: StreamRequest, granted: _Granted, stop: Stop) -> tuple[Answer | Stream, Draft | None]:
+        grant, types = granted.first, granted.first.projection.types
         whole = Whole(_columns(request, types), request.ask.row_filter, request.sort, request.limit)
-        etag = _etag(version, self.extracts.digest(grant.projection), request.representation, None)
+        etag = _etag(grant, self._digest(granted), request.representation, None)
         if _known(request, etag):
             unchanged: dict[str, JSON] = {"bytes": 0, "rows": 0, "sha256": None, "status": 304}
-            return self._answer(principal, version, grant, etag, None, rows=0), self._draft(request, principal, grant, whole, unchanged)
+            return self._leaving(granted, etag, None), self._draft(request, granted, unchanged)
         extract = self._extract(grant)
         rows = self.engine.count(extract, types, whole, stop)
         stream = Stream(
             rows=rows,
             etag=etag,
-            version=version.number,
+            version=grant.projection.version,
             governed=grant.standing != "public",
-            organization=version.dataset.organization,
-            stands=lambda: self._stands(grant, principal),
+            organization=grant.projection.dataset.organization,
+            stands=lambda: self._stands(granted),
             stop=stop,
             batches=_begun(self.engine.stream(extract, types, whole, stop)),
             lines=request.begin({name: types[name] for name in whole.columns}),
         )
         opened: dict[str, JSON] = {"bytes": None, "rows": rows, "sha256": None, "status": 200, "stream": True}
-        return stream, self._draft(request, principal, grant, whole, opened)
+        return stream, self._draft(request, granted, opened)
 
-    def _answer(self, principal: Principal | None, version: Version, grant: Grant, etag: str, body: bytes | None, *, rows: int) -> Answer:
+    def _leaving(self, granted: _Granted, etag: str, body: Body | None) -> Answer:
+        projection = granted.first.projection
         return Answer(
-            body=body,
-            rows=rows,
+            body=None if body is None else body.data,
+            rows=0 if body is None else body.rows,
             etag=etag,
-            version=version.number,
-            governed=grant.standing != "public",
-            organization=version.dataset.organization,
+            version=projection.version,
+            governed=granted.first.standing != "public",
+            organization=projection.dataset.organization,
             entry=None,
-            stands=lambda: self._stands(grant, principal),
+            stands=lambda: self._stands(granted),
         )
+
+    def _digest(self, granted: _Granted) -> str:
+        return "-".join(self.extracts.digest(grant.projection) for grant in granted.grants)
 
     def _entering_end(self, stream: Stream, request: Read, principal: Principal, opening: int) -> Callable[[Ending, HandedOut], None]:
         def enter(ending: Ending, handed: HandedOut) -> None:
@@ -286,9 +343,9 @@ class Disclose:
         with self.database.read() as connection:
             return unwrap_key(connection, key_id, wrapping_key=self.wrapping_key)
 
-    def _stands(self, grant: Grant, principal: Principal | None) -> bool:
+    def _stands(self, granted: _Granted) -> bool:
         with self.database.read() as connection:
-            return _holds(grant, principal, connection, self.clock())
+            return _holds(granted, connection, self.clock())
 
     def _present(self, request: Read, principal: Principal) -> Principal:
         """The principal as it stands now. Raise the reason, entered, where it may not act any more or its provider takes no part."""
@@ -301,23 +358,21 @@ class Disclose:
         with self.log.entering_refusals(provider, facts), self.database.read() as connection:
             return present(connection, principal, now=self.clock(), counterpart=provider)
 
-    def _draft(
-        self, request: Read, principal: Principal | None, grant: Grant, question: Question | Whole, outcome: Mapping[str, JSON]
-    ) -> Draft | None:
+    def _draft(self, request: Read, granted: _Granted, outcome: Mapping[str, JSON]) -> Draft | None:
         """The entry of a disclosure, or None where reads are not entered one by one.
 
         `outcome` are the facts of what leaves: rows, bytes, sha256, status.
         """
+        principal, grant = granted.principal, granted.first
         if principal is None or grant.standing == "public":
             return None
-        side = canonical({"question": _question_json(question), "salt": self.entropy(16).hex()})
-        filtered = () if question.row_filter is None else cql2.properties_of(question.row_filter)
-        used = dict.fromkeys([*question.columns, *(each.name for each in filtered), *(key.column for key in question.sort)])
+        asked, used = _asked(request, grant)
+        side = canonical({"question": asked, "salt": self.entropy(16).hex()})
         facts: dict[str, JSON] = {
             **outcome,
             "actor": {"organization": principal.organization, "principal": principal.id},
             "channel": request.channel,
-            "columns": column_list(tuple(used)),
+            "columns": column_list(used),
             "dataset": str(grant.projection.dataset),
             "extract": self.extracts.digest(grant.projection),
             "purpose": grant.purpose,
@@ -325,6 +380,8 @@ class Disclose:
             "standing": grant.standing,
             "version": grant.projection.version,
         }
+        for older in granted.grants[1:]:
+            facts |= {"since": older.projection.version, "since_extract": self.extracts.digest(older.projection)}
         if grant.agreement is not None:
             facts["agreement"] = {"id": grant.agreement.id, "terms_sha256": grant.agreement.terms_sha256}
         return Draft(grant.projection.dataset.organization, Kind.DISCLOSURE, facts, side)
@@ -345,13 +402,17 @@ class Disclose:
         return refusal.error()
 
 
-def _holds(grant: Grant, principal: Principal | None, connection: sa.Connection, now: datetime) -> bool:
-    """Promise 5: whether the grant still holds, and whether who it was given to still acts."""
-    if principal is None or grant.standing == "public":
-        return True
-    if not still_acts(connection, principal, now=now, counterpart=grant.projection.dataset.organization):
+def _holds(granted: _Granted, connection: sa.Connection, now: datetime) -> bool:
+    """Promise 5: whether each grant still holds, and whether who it was given to still acts."""
+    if any(
+        catalog.state_of(connection, each.projection.dataset, each.projection.version) is not State.PUBLISHED for each in granted.grants
+    ):
         return False
-    agreement = grant.agreement
+    principal, agreement = granted.principal, granted.first.agreement
+    if principal is None or granted.first.standing == "public":
+        return True
+    if not still_acts(connection, principal, now=now, counterpart=granted.first.projection.dataset.organization):
+        return False
     if agreement is None:
         return True
     return agreement_store.epoch(connection, agreement.id) == agreement.epoch and agreement.standing(now) is Standing.ACTIVE
@@ -359,26 +420,25 @@ def _holds(grant: Grant, principal: Principal | None, connection: sa.Connection,
 
 @dataclass(slots=True)
 class _Guard:
-    """Asked inside the transaction that records the disclosure: the grant still holds, and its limits allow one request with these rows.
+    """Asked inside the transaction that records the disclosure: the grants still hold, and their limits allow one request with these rows.
 
     What it has counted is undone with the transaction. `reached` tells afterwards which limit said no, where one did.
     """
 
-    grant: Grant
-    principal: Principal | None
+    granted: _Granted
     rows: int
     reached: LimitReached | None = None
 
     def __call__(self, connection: sa.Connection, now: datetime) -> bool:
         self.reached = None
-        if not _holds(self.grant, self.principal, connection, now):
+        if not _holds(self.granted, connection, now):
             return False
-        if self.grant.agreement is not None:
-            self.reached = reserve(connection, self.grant.agreement, now, requests=1, rows=self.rows)
+        if self.granted.first.agreement is not None:
+            self.reached = reserve(connection, self.granted.first.agreement, now, requests=1, rows=self.rows)
         return self.reached is None
 
 
-def _columns(request: Read, types: Mapping[str, ColumnType]) -> tuple[str, ...]:
+def _columns(request: Request | StreamRequest, types: Mapping[str, ColumnType]) -> tuple[str, ...]:
     """The columns that leave: those asked for, or all."""
     return tuple(dict.fromkeys(column.name for column in request.ask.columns if column.parameter == "properties")) or tuple(types)
 
@@ -403,20 +463,29 @@ def _begun(batches: Rows) -> Rows:
     return rest()
 
 
-def _etag(version: Version, extract: str, representation: str, after: int | None) -> str:
+def _asked(request: Read, grant: Grant) -> tuple[dict[str, JSON], tuple[str, ...]]:
+    """The question as its side record keeps it, and the columns that it gives out, filters or sorts by."""
+    types = grant.projection.types
+    if isinstance(request, Examination):
+        return request.question.facts(), tuple(types)
+    if not isinstance(request, Request | StreamRequest):
+        raise TypeError("a read is a page, a stream or an examination")
+    columns, row_filter = _columns(request, types), request.ask.row_filter
+    filtered = () if row_filter is None else cql2.properties_of(row_filter)
+    question: dict[str, JSON] = {
+        "after": request.after if isinstance(request, Request) else None,
+        "columns": list(columns),
+        "filter": None if row_filter is None else cql2.to_text(row_filter),
+        "limit": request.limit,
+        "sort": [("-" if key.descending else "") + key.column for key in request.sort],
+    }
+    return question, tuple(dict.fromkeys([*columns, *(each.name for each in filtered), *(key.column for key in request.sort)]))
+
+
+def _etag(grant: Grant, extract: str, representation: str, after: int | None) -> str:
     """A strong validator (RFC 9110, section 8.8.1): the same extract and representation give the same bytes."""
     named = canonical([extract, representation, after])
-    return f'"v{version.number}-{hashlib.sha256(named).hexdigest()[:32]}"'
-
-
-def _question_json(question: Question | Whole) -> dict[str, JSON]:
-    return {
-        "after": question.after if isinstance(question, Question) else None,
-        "columns": list(question.columns),
-        "filter": None if question.row_filter is None else cql2.to_text(question.row_filter),
-        "limit": question.limit,
-        "sort": [("-" if key.descending else "") + key.column for key in question.sort],
-    }
+    return f'"v{grant.projection.version}-{hashlib.sha256(named).hexdigest()[:32]}"'
 
 
 def _moved_cursor() -> Invalid:

@@ -7,19 +7,25 @@ from typing import Any, Final
 
 from baybridge.http import probes
 from baybridge.http.contract import DECIDED, PUBLIC, SIGNED_IN, Address, only
-from baybridge.http.rest import administration, agreements, audit, collections, items
+from baybridge.http.rest import administration, agreements, audit, collections, examine, items
 from baybridge.http.rest.formats import FORMATS
 from baybridge.principals.principal import Move, Role
 from baybridge.wire.agreements import AgreementShape, AgreementsShape, OfferRequest, ReasonRequest, SignRequest
 from baybridge.wire.audit import EntriesShape, VerifierShape
 from baybridge.wire.collections import (
+    ChangesShape,
     CollectionShape,
     CollectionsShape,
     DeclareRequest,
+    DiffShape,
     ItemsShape,
     PublishReport,
+    PurgeRequest,
+    PurgeShape,
+    SummaryShape,
     VersionShape,
     VersionsShape,
+    WithdrawRequest,
 )
 from baybridge.wire.principals import (
     OrganizationsShape,
@@ -67,8 +73,11 @@ _READ: Final = (
     *("filter_invalid", "cursor_invalid", "unknown_column", "not_acceptable", "no_agreement", "request_pending", "agreement_not_started"),
     *("agreement_expired", "agreement_suspended", "agreement_revoked", "agreement_ambiguous", "purpose_required", "purpose_not_allowed"),
     *("column_not_in_agreement", "version_not_in_agreement", "terms_not_understood", "limit_reached"),
-    *("extract_building", "query_limit", "corrupt"),
+    *("extract_building", "query_limit", "corrupt", "version_withdrawn", "gone"),
 )
+_EXAMINE: Final = (*_READ, "key_not_released")
+_ENDING: Final = ("conflict", "gone")
+_LISTING: Final = collections.LISTING_PARAMETERS
 
 ADDRESSES: Final = (
     # The server.
@@ -107,7 +116,7 @@ ADDRESSES: Final = (
     POST(_TOKENS, administration.issue_token, "Issue a token", _ADMIN, {201: TokenShape}, takes=TokenRequest, codes=("not_found",)),
     DELETE(f"{_TOKENS}/{{token}}", administration.revoke_token, "Revoke a token", SIGNED_IN, {204: None}, codes=_ADMIN_CODES),
     # Datasets.
-    GET(f"{_API}/collections", collections.listing, "All datasets", PUBLIC, {200: CollectionsShape}),
+    GET(f"{_API}/collections", collections.listing, "All datasets", PUBLIC, {200: CollectionsShape}, parameters=_LISTING),
     GET(_DATASET, collections.describe, "A dataset", PUBLIC, {200: CollectionShape}),
     PUT(
         *(_DATASET, collections.declare, "Make a dataset known, or change what is said of it", _STEWARD, {200: CollectionShape}),
@@ -115,7 +124,33 @@ ADDRESSES: Final = (
         codes=("schema_invalid", "schema_is_contract", "conflict"),
     ),
     GET(f"{_DATASET}/schema", collections.schema, "A dataset's Frictionless Table Schema", PUBLIC, {200: _OBJECT}),
-    GET(f"{_DATASET}/versions", collections.versions, "A dataset's versions, newest first", PUBLIC, {200: VersionsShape}),
+    GET(f"{_DATASET}/queryables", collections.queryables, "The columns that a filter may name", PUBLIC, {200: "application/schema+json"}),
+    *(
+        GET(f"{path}/{name}", handler, f"{summary} of {which}", DECIDED, {200: shape, 304: None}, parameters=given, codes=_EXAMINE)
+        for path, which in ((_DATASET, "the latest version"), (_VERSION, "a version"))
+        for name, handler, summary, shape, given in (
+            ("profile", examine.profile, "The columns in numbers, with frequent values,", SummaryShape, ()),
+            ("statistics", examine.statistics, "The columns in numbers", SummaryShape, ()),
+            ("changes", examine.changes, "The rows that changed, up to that", ChangesShape, examine.CHANGES_PARAMETERS),
+        )
+    ),
+    GET(f"{_VERSION}/diff/{{other:int}}", examine.diff, "How many rows changed", DECIDED, {200: DiffShape, 304: None}, codes=_EXAMINE),
+    *(
+        POST(f"{path}/{name}", handler, f"{name.capitalize()} {which}", _STEWARD, {200: shape}, takes=takes, codes=_ENDING)
+        for path, which, shape in ((_DATASET, "a dataset", CollectionShape), (_VERSION, "a version", VersionShape))
+        for name, handler, takes in (
+            ("withdraw", collections.withdraw, WithdrawRequest),
+            ("restore", collections.restore, WithdrawRequest),
+        )
+    ),
+    *(
+        POST(f"{path}/purge", collections.purge, f"Purge {which} for good", _STEWARD, {200: PurgeShape}, takes=PurgeRequest, codes=_ENDING)
+        for path, which in ((_DATASET, "a dataset"), (_VERSION, "a version"))
+    ),
+    GET(
+        *(f"{_DATASET}/versions", collections.versions, "A dataset's versions, newest first", PUBLIC, {200: VersionsShape}),
+        parameters=_LISTING,
+    ),
     POST(
         *(f"{_DATASET}/versions", collections.publish, "Publish a version", _STEWARD, {201: PublishReport, 200: PublishReport}),
         takes="text/csv",

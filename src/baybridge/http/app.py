@@ -28,6 +28,7 @@ from baybridge.http.problems import on_departure, on_error, on_failure, on_http_
 
 THREADS: Final = 96
 WATCHERS: Final = 8
+_SWEEP_SECONDS: Final = 1.0
 _LOG: Final = logging.getLogger("baybridge.http")
 
 
@@ -55,13 +56,15 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
         watchers = ThreadPoolExecutor(WATCHERS, thread_name_prefix="watcher")
         app.state.serving = Serving(exchange, Cursors(exchange.keys.cursor), document(ADDRESSES), threads, watchers)
         signing = asyncio.create_task(_sign_checkpoints(exchange, threads))
+        sweeping = asyncio.create_task(_sweep(exchange, threads))
         on_start()
         try:
             yield
         finally:
-            signing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await signing
+            for task in (signing, sweeping):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
             threads.shutdown(wait=True, cancel_futures=True)
             watchers.shutdown(wait=True, cancel_futures=True)
 
@@ -112,3 +115,15 @@ async def _sign_checkpoints(exchange: Exchange, threads: ThreadPoolExecutor) -> 
             await loop.run_in_executor(threads, exchange.administer.note_last_use)
         except Exception:  # noqa: BLE001 -- the timer must outlive any failure; it is logged, and the next turn tries again
             _LOG.exception("signing a checkpoint failed; it is tried again")
+
+
+async def _sweep(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
+    """Each second, and first at the start: finish purges that were begun, and let go of extracts that another process has purged."""
+    loop = asyncio.get_running_loop()
+    while True:
+        for chore in (exchange.purge.finish, exchange.disclose.let_go):
+            try:
+                await loop.run_in_executor(threads, chore)
+            except Exception:  # noqa: BLE001 -- as above
+                _LOG.exception("a purge is not finished, or what was purged not let go of; it is tried again")
+        await asyncio.sleep(_SWEEP_SECONDS)

@@ -61,6 +61,7 @@ _NAME: Final = "[a-z][a-z0-9_]*"
 IN_PATH: Final = {
     "dataset": Parameter("dataset", "The dataset's id, `org.name`.", {"type": "string", "pattern": f"^{_NAME}\\.{_NAME}$"}, "path"),
     "version": Parameter("version", "A version's number.", {"type": "integer", "minimum": 1}, "path"),
+    "other": Parameter("other", "A version's number.", {"type": "integer", "minimum": 1}, "path"),
     "organization": Parameter("organization", "An organization's name.", {"type": "string", "pattern": f"^{_NAME}$"}, "path"),
     "agreement": Parameter("agreement", "An agreement's id.", {"type": "string", "pattern": "^AGR-[0-9]{4,}$"}, "path"),
     "token": Parameter("token", "A token's id, not the token.", {"type": "string", "pattern": "^tok_[0-9a-f]{16}$"}, "path"),

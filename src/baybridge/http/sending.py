@@ -83,7 +83,7 @@ class Sending:
 class _Watched(Response, abc.ABC):
     """What leaves under a grant: sent in pieces, and the connection reset when the grant goes, or the time."""
 
-    def __init__(self, leaving: Answer | Stream, *, status: int, media_type: str, path_is_version: bool, sending: Sending) -> None:
+    def __init__(self, leaving: Answer | Stream, *, status: int, media_type: str, sending: Sending) -> None:
         super().__init__(status_code=status, media_type=media_type)
         self._leaving = leaving
         self._sending = sending
@@ -93,7 +93,7 @@ class _Watched(Response, abc.ABC):
         if leaving.governed:
             self.headers["cache-control"] = "private, no-cache"
         else:
-            self.headers["cache-control"] = "public, max-age=31536000, immutable" if path_is_version else "public, no-cache"
+            self.headers["cache-control"] = "public, no-cache"  # of a version too: it can be withdrawn
         if leaving.entry is not None:
             self.headers["baybridge-entry"] = f"{leaving.organization}/{leaving.entry}"
 
@@ -110,7 +110,7 @@ class _Watched(Response, abc.ABC):
         whole = False
         try:
             while not (await asyncio.wait({sending}, timeout=CHECK_SECONDS))[0]:
-                if time.monotonic() > deadline or (self._leaving.governed and not await self._stands()):
+                if time.monotonic() > deadline or not await self._stands():
                     return False
             whole = await sending
             return whole
@@ -139,12 +139,12 @@ class _Watched(Response, abc.ABC):
             await send({"type": "http.response.body", "body": body[start : start + PIECE_BYTES], "more_body": True})
 
     async def _gone_out(self, link: Link) -> None:
-        """Return when all that was sent of a governed answer has left.
+        """Return when all that was sent has left.
 
         While an answer has not ended the server neither closes the connection nor begins with the next request on it.
         """
         pause = _FIRST_LOOK_SECONDS
-        while self._leaving.governed and link.unsent():
+        while link.unsent():
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LAST_LOOK_SECONDS)
 
@@ -152,10 +152,10 @@ class _Watched(Response, abc.ABC):
 class AnswerResponse(_Watched):
     """A disclosure on its way: never more than a piece is handed to the transport before the one before it was taken."""
 
-    def __init__(self, answer: Answer, *, path_is_version: bool, sending: Sending, media_type: str = "application/json") -> None:
-        """`path_is_version` says that the address names a version, whose public answers a cache may keep for good."""
+    def __init__(self, answer: Answer, *, sending: Sending, media_type: str = "application/json") -> None:
+        """A body of None is a 304."""
         status = 304 if answer.body is None else 200
-        super().__init__(answer, status=status, media_type=media_type, path_is_version=path_is_version, sending=sending)
+        super().__init__(answer, status=status, media_type=media_type, sending=sending)
         self._body = answer.body or b""
         self.headers["content-length"] = str(len(self._body))
         if answer.body is None:
@@ -180,9 +180,9 @@ class StreamResponse(_Watched):
     The last chunk is sent only when all before it have left and the closing entry is durable: who has not seen it has not seen the end.
     """
 
-    def __init__(self, stream: Stream, *, media_type: str, path_is_version: bool, sending: Sending) -> None:
+    def __init__(self, stream: Stream, *, media_type: str, sending: Sending) -> None:
         """Take over the stream: it is ended here, however it goes."""
-        super().__init__(stream, status=200, media_type=media_type, path_is_version=path_is_version, sending=sending)
+        super().__init__(stream, status=200, media_type=media_type, sending=sending)
         del self.headers["content-length"]
         self._stream = stream
         self._ending = Ending.CUT
@@ -239,7 +239,7 @@ async def answering(request: Request, ask: Callable[[Stop], Leaving], *, sending
             await asyncio.wait({running}, timeout=_INTERRUPT_SECONDS)
         answer, asked = running.result()
         stands = True
-        while answer.governed and stands and time.monotonic() - asked >= CHECK_SECONDS:
+        while stands and time.monotonic() - asked >= CHECK_SECONDS:
             asked = time.monotonic()
             stands = await in_thread(sending.watchers, answer.stands)
         if stands:

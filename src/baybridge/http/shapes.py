@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 
 from baybridge.agreements.agreement import Agreement
-from baybridge.catalog.dataset import Access, Dataset, Version
+from baybridge.catalog.dataset import Access, Dataset, Numbered
 from baybridge.catalog.schema import to_table_schema
 from baybridge.operate.administer import Issued
 from baybridge.principals.principal import Organization, Principal, Token
 from baybridge.publish import Publication
+from baybridge.publish.purge import Plan
 from baybridge.terms.terms import format_instant
 from baybridge.wire.agreements import AgreementShape, SignatureShape
-from baybridge.wire.collections import CollectionShape, ColumnProfileShape, PublishReport, RejectShape, VersionShape
+from baybridge.wire.collections import CollectionShape, ColumnProfileShape, PublishReport, PurgeShape, RejectShape, VersionShape
 from baybridge.wire.principals import OrganizationShape, PrincipalShape, TokenFactsShape, TokenShape
 from baybridge.wire.shape import LinkShape
 
@@ -43,7 +44,7 @@ def agreement_shape(agreement: Agreement, *, now: datetime) -> AgreementShape:
     )
 
 
-def collection_shape(dataset: Dataset, latest: Version | None) -> CollectionShape:
+def collection_shape(dataset: Dataset, latest: Numbered | None) -> CollectionShape:
     """A dataset with its latest version."""
     address = f"/api/v1/collections/{dataset.name}"
     return CollectionShape(
@@ -53,8 +54,10 @@ def collection_shape(dataset: Dataset, latest: Version | None) -> CollectionShap
         description=dataset.description,
         access=dataset.access.value,
         version=None if latest is None else latest.number,
-        rows=latest.manifest.rows if latest is not None and dataset.access is Access.PUBLIC else None,
+        rows=latest.rows if latest is not None and dataset.access is Access.PUBLIC else None,
         updated=None if latest is None else format_instant(latest.published),
+        state=dataset.condition.state.value,
+        reason=dataset.condition.reason,
         links=[
             LinkShape(rel="self", href=address),
             LinkShape(rel="describedby", href=f"{address}/schema"),
@@ -64,13 +67,33 @@ def collection_shape(dataset: Dataset, latest: Version | None) -> CollectionShap
     )
 
 
-def version_shape(version: Version, *, public: bool) -> VersionShape:
+def version_shape(version: Numbered, *, public: bool) -> VersionShape:
     """One version. Its rows' number, and the digest against which rows could be guessed, are told only where everyone may read them."""
+    condition = version.condition
     return VersionShape(
         version=version.number,
-        rows=version.manifest.rows if public else None,
+        rows=version.rows if public else None,
         published=format_instant(version.published),
-        manifest_sha256=version.manifest.digest() if public else None,
+        manifest_sha256=version.manifest_sha256 if public else None,
+        state=condition.state.value,
+        reason=condition.reason,
+        since=None if condition.since is None else format_instant(condition.since),
+    )
+
+
+def purge_shape(plan: Plan, *, purged: bool) -> PurgeShape:
+    """What was destroyed, or would be."""
+    return PurgeShape(
+        dataset=str(plan.dataset),
+        versions=list(plan.versions),
+        rows=plan.rows,
+        objects=plan.objects,
+        bytes=plan.bytes,
+        shared_objects=plan.shared,
+        extracts=plan.extracts,
+        side_records=plan.side_records,
+        plan_sha256=plan.sha256,
+        purged=purged,
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from baybridge.catalog import store
-from baybridge.catalog.dataset import Access, Dataset, Version
+from baybridge.catalog.dataset import Access, Dataset, Numbered, State
 from baybridge.catalog.schema import Schema
 from baybridge.db import Database
-from baybridge.errors import NotFound
+from baybridge.errors import Advice, NotFound
 from baybridge.names import DatasetName
 
 
@@ -17,15 +19,24 @@ class Described:
     """A dataset and its latest version, where it has one."""
 
     dataset: Dataset
-    latest: Version | None
+    latest: Numbered | None
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A dataset's versions, newest first, and whether everyone may read them."""
+    """Some of a dataset's versions, newest first, whether everyone may read them, and whether there are older ones."""
 
     public: bool
-    versions: tuple[Version, ...]
+    versions: tuple[Numbered, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Some of the datasets, by name, and whether more follow."""
+
+    datasets: tuple[Described, ...]
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +45,52 @@ class Look:
 
     database: Database
 
-    def listing(self) -> tuple[Described, ...]:
-        """All datasets by name."""
+    def listing(self, *, after: str = "", limit: int | None = None) -> Listing:
+        """Datasets by name, from the one after `after` on."""
         with self.database.read() as connection:
-            return tuple(
-                Described(each, store.find_version(connection, each, None) if each.latest else None) for each in store.datasets(connection)
-            )
+            found = store.datasets(connection, after=after, limit=None if limit is None else limit + 1)
+            return Listing(tuple(_described(connection, each) for each in found[:limit]), more=limit is not None and len(found) > limit)
 
     def describe(self, name: DatasetName) -> Described:
         """One dataset. Raise NotFound."""
         with self.database.read() as connection:
-            dataset = store.require(connection, name)
-            return Described(dataset, store.find_version(connection, dataset, None) if dataset.latest else None)
+            return _described(connection, store.require(connection, name))
 
     def schema(self, name: DatasetName, number: int | None) -> Schema:
         """The schema of a version, or the dataset's for None. Raise NotFound."""
         with self.database.read() as connection:
             dataset = store.require(connection, name)
             if number is not None:
-                return store.find_version(connection, dataset, number).schema
+                return store.schema_of(connection, dataset, number)
         if dataset.schema is None:
             raise NotFound("not_found", f"{name} has no schema yet.")
         return dataset.schema
 
-    def versions(self, name: DatasetName) -> History:
-        """All versions of a dataset. Raise NotFound."""
+    def versions(self, name: DatasetName, *, before: int | None = None, limit: int | None = None) -> History:
+        """Versions of a dataset below the number `before`, newest first. Raise NotFound."""
         with self.database.read() as connection:
             dataset = store.require(connection, name)
-            return History(dataset.access is Access.PUBLIC, store.versions(connection, dataset))
+            found = store.versions(connection, dataset, before=before, limit=None if limit is None else limit + 1)
+        return History(dataset.access is Access.PUBLIC, found[:limit], more=limit is not None and len(found) > limit)
+
+    def version(self, name: DatasetName, number: int) -> History:
+        """One version of a dataset. Raise NotFound, also (`gone`) where it was purged."""
+        with self.database.read() as connection:
+            dataset = store.require(connection, name)
+            found = store.find_numbered(connection, dataset, number)
+        if found.condition.state in {State.PURGING, State.PURGED}:
+            raise NotFound(
+                "gone",
+                f"Version {number} of {name} was purged.",
+                advice=Advice(
+                    rule="What was purged is destroyed.",
+                    who_can_change="nobody",
+                    next_step="Look at the versions that there are.",
+                    next_url=f"/api/v1/collections/{name}/versions",
+                ),
+            )
+        return History(dataset.access is Access.PUBLIC, (found,), more=False)
+
+
+def _described(connection: sa.Connection, dataset: Dataset) -> Described:
+    return Described(dataset, store.find_numbered(connection, dataset, dataset.latest) if dataset.latest else None)

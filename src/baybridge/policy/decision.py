@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from baybridge.agreements.agreement import Agreement, Standing
-from baybridge.catalog.dataset import Access, Dataset, Version
+from baybridge.catalog.dataset import Access, Dataset, State, Version
 from baybridge.errors import Advice, Invalid
 from baybridge.policy import refusals
 from baybridge.policy.ask import Ask, UsedColumn
@@ -52,8 +52,25 @@ def decide(
     """Grant or refuse the ask at the instant `now`.
 
     `agreements` are all those of the principal's organization about the dataset, in any state. `superseded` is, for a read that goes on
-    with a walk as a sealed cursor proves, when a later version came; None for every other read. Nothing else is consulted.
+    with a walk as a sealed cursor proves, when a later version came; None for every other read. Nothing else is consulted. A version that
+    is withdrawn or purged is refused to everyone, after whatever else would refuse it.
     """
+    decided = _decide(ask, principal, dataset, version, agreements, now=now, superseded=superseded)
+    if isinstance(decided, Grant) and version.state is not State.PUBLISHED:
+        return refusals.not_published(dataset, version, None if decided.agreement is None else decided.agreement.id)
+    return decided
+
+
+def _decide(
+    ask: Ask,
+    principal: Principal | None,
+    dataset: Dataset,
+    version: Version,
+    agreements: Sequence[Agreement],
+    *,
+    now: datetime,
+    superseded: datetime | None,
+) -> Grant | Refusal:
     if principal is not None and principal.purpose is not None and ask.purpose not in (None, principal.purpose):
         return refusals.bound_elsewhere()
     standing = _standing(principal, dataset)

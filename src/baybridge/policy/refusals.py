@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from baybridge.agreements.agreement import Agreement, Standing
-from baybridge.catalog.dataset import Version
+from baybridge.catalog.dataset import Dataset, State, Version
 from baybridge.errors import CODES, Advice, BaybridgeError, Invalid, Place, Refused, Unavailable
 from baybridge.names import nearest
 from baybridge.policy.ask import Ask, UsedColumn
@@ -74,6 +74,36 @@ def no_agreement(ask: Ask) -> Refusal:
             next_command=f"baybridge agreement request --dataset {ask.dataset}",
             next_url=f"/api/v1/collections/{ask.dataset}/schema",
         ),
+    )
+
+
+def not_published(dataset: Dataset, version: Version, agreement: str | None) -> Refusal:
+    """The version was withdrawn, or purged."""
+    others = (
+        f"Read version {dataset.latest}, the latest." if dataset.latest else f"Wait for {dataset.name.organization} to publish another."
+    )
+    if version.state is State.WITHDRAWN:
+        return Refusal(
+            "version_withdrawn",
+            f"Version {version.number} of {dataset.name} was withdrawn by {dataset.name.organization}.",
+            Advice(
+                rule="What is withdrawn is read by nobody.",
+                who_can_change=f"a steward of {dataset.name.organization}, by restoring it",
+                next_step=others,
+                next_url=f"/api/v1/collections/{dataset.name}/versions",
+            ),
+            agreement=agreement,
+        )
+    return Refusal(
+        "gone",
+        f"Version {version.number} of {dataset.name} was purged.",
+        Advice(
+            rule="What was purged is destroyed.",
+            who_can_change="nobody",
+            next_step=others,
+            next_url=f"/api/v1/collections/{dataset.name}/versions",
+        ),
+        agreement=agreement,
     )
 
 

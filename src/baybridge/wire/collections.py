@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from baybridge.wire.shape import LinkShape, RequestShape, Shape
 
 
@@ -19,28 +21,66 @@ class CollectionShape(Shape, frozen=True, kw_only=True):
     rows: int | None
     updated: str | None
     links: list[LinkShape]
+    state: str = "published"
+    reason: str | None = None
 
 
 class CollectionsShape(Shape, frozen=True, kw_only=True):
-    """All datasets, in the order of their ids."""
+    """A page of the datasets, in the order of their ids; `links` has the next one."""
 
     collections: list[CollectionShape]
+    links: list[LinkShape] = msgspec.field(default_factory=list)
 
 
 class VersionShape(Shape, frozen=True, kw_only=True):
-    """One immutable version. `rows` and `manifest_sha256` are null where not everyone may read: they tell of rows."""
+    """One immutable version. `rows` and `manifest_sha256` are null where not everyone may read: they tell of rows.
+
+    `state` is published, withdrawn, purging or purged, `reason` why, and `since` when.
+    """
 
     version: int
     rows: int | None
     published: str
     manifest_sha256: str | None
+    state: str = "published"
+    reason: str | None = None
+    since: str | None = None
 
 
 class VersionsShape(Shape, frozen=True, kw_only=True):
-    """A dataset's versions, newest first."""
+    """A page of a dataset's versions, newest first; `links` has the next one."""
 
     id: str
     versions: list[VersionShape]
+    links: list[LinkShape] = msgspec.field(default_factory=list)
+
+
+class WithdrawRequest(RequestShape, frozen=True, kw_only=True):
+    """Why something is withdrawn. Everyone can read it: no person is named in it."""
+
+    reason: str
+
+
+class PurgeRequest(RequestShape, frozen=True, kw_only=True):
+    """Why something is purged, for everyone to read. Without `plan_sha256` nothing is destroyed: the answer is the plan."""
+
+    reason: str
+    plan_sha256: str | None = None
+
+
+class PurgeShape(Shape, frozen=True, kw_only=True):
+    """What a purge destroys, or did. Objects and bytes are those that no other version holds."""
+
+    dataset: str
+    versions: list[int]
+    rows: int
+    objects: int
+    bytes: int
+    shared_objects: int
+    extracts: int
+    side_records: int
+    plan_sha256: str
+    purged: bool
 
 
 class ItemsShape(Shape, frozen=True, kw_only=True):
@@ -48,6 +88,72 @@ class ItemsShape(Shape, frozen=True, kw_only=True):
 
     version: int
     items: list[dict[str, Any]]
+    links: list[LinkShape]
+
+
+class TopShape(Shape, frozen=True, kw_only=True):
+    """A frequent value and how often it occurs."""
+
+    value: Any
+    count: int
+
+
+class ColumnSummaryShape(Shape, frozen=True, kw_only=True):
+    """One released column in numbers; its type is that of the released values. `top` is null in statistics."""
+
+    name: str
+    type: str
+    nulls: int
+    distinct: int
+    min: Any
+    max: Any
+    top: list[TopShape] | None = None
+
+
+class SummaryShape(Shape, frozen=True, kw_only=True):
+    """What the caller may read of one version, in numbers."""
+
+    version: int
+    rows: int
+    columns: list[ColumnSummaryShape]
+
+
+class ChangeShape(Shape, frozen=True, kw_only=True):
+    """One row that changed: `insert`, `delete` or `update`, as it is now, and as it was."""
+
+    change: str
+    item: dict[str, Any] | None
+    before: dict[str, Any] | None
+
+
+class ChangesShape(Shape, frozen=True, kw_only=True):
+    """A page of what changed from the version `since` to `version`, of what the caller may read of both."""
+
+    since: int
+    version: int
+    changes: list[ChangeShape]
+    links: list[LinkShape]
+
+
+class SchemaChangeShape(Shape, frozen=True, kw_only=True):
+    """A column that was added, removed or retyped; the types as `baybridge:type` has them."""
+
+    column: str
+    change: str
+    before: str | None
+    after: str | None
+
+
+class DiffShape(Shape, frozen=True, kw_only=True):
+    """How many rows differ, by key, and how the schema does. `links` has the rows themselves."""
+
+    since: int
+    version: int
+    added: int
+    removed: int
+    changed: int
+    unchanged: int
+    schema_changes: list[SchemaChangeShape]
     links: list[LinkShape]
 
 

@@ -12,15 +12,19 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import duckdb
 
 from baybridge.data.extracts import Extract
-from baybridge.data.sql import Sql, path_literal, predicate, quote
+from baybridge.data.sql import Sql, fetched, path_literal, predicate, quote
 from baybridge.errors import Advice, Corrupt, Unavailable
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType, Kind
+
+OLDER: Final = "older"
+"""The name under which the second of two extracts is attached; the first is `extract`."""
 
 _INSTANCES: Final = 32
 _BATCH: Final = 128
@@ -158,6 +162,21 @@ class Engine:
                 with stop.watching(cursor.interrupt):
                     batch = result.fetchmany(size)
 
+    def rows(self, extracts: tuple[Extract, ...], statement: Sql, types: Sequence[ColumnType], stop: Stop) -> Fetched:
+        """Run a statement that we wrote over one or two extracts. `types` are those of what it selects."""
+        with self._cursor(*extracts) as cursor, stop.watching(cursor.interrupt):
+            found = _fetch(cursor.execute(statement.text, list(statement.parameters)))
+        return Fetched(_typed(found.rows, list(types)), more=found.more)
+
+    def close_missing(self) -> None:
+        """Close every instance whose file is no longer there: at once, or when its last question has ended."""
+        with self._lock:
+            for digest in [each for each, instance in self._instances.items() if not all(path.exists() for path in instance.paths)]:
+                instance = self._instances.pop(digest)
+                instance.dropped = True
+                if not instance.users:
+                    instance.connection.close()
+
     def close(self) -> None:
         """Close every instance."""
         with self._lock:
@@ -166,13 +185,14 @@ class Engine:
             self._instances.clear()
 
     @contextmanager
-    def _cursor(self, extract: Extract) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _cursor(self, *extracts: Extract) -> Iterator[duckdb.DuckDBPyConnection]:
+        name = "-".join(extract.sha256 for extract in extracts)
         with self._lock:
-            instance = self._instances.get(extract.sha256)
+            instance = self._instances.get(name)
             if instance is None:
-                instance = _Instance(_confined(extract, self._memory_limit))
-                self._instances[extract.sha256] = instance
-            self._instances.move_to_end(extract.sha256)
+                instance = _Instance(_confined(extracts, self._memory_limit), tuple(extract.path for extract in extracts))
+                self._instances[name] = instance
+            self._instances.move_to_end(name)
             instance.users += 1
             cursor = instance.connection.cursor()
         try:
@@ -181,6 +201,8 @@ class Engine:
             cursor.close()
             with self._lock:
                 instance.users -= 1
+                if instance.dropped and not instance.users:
+                    instance.connection.close()
                 self._close_idle()
 
     def _close_idle(self) -> None:
@@ -194,10 +216,12 @@ class Engine:
 @dataclass(slots=True)
 class _Instance:
     connection: duckdb.DuckDBPyConnection
+    paths: tuple[Path, ...]
     users: int = 0
+    dropped: bool = False
 
 
-def _confined(extract: Extract, memory_limit: str) -> duckdb.DuckDBPyConnection:
+def _confined(extracts: tuple[Extract, ...], memory_limit: str) -> duckdb.DuckDBPyConnection:
     """Attach, lock, and read the settings back: an instance that is not confined is never handed out."""
     connection = duckdb.connect(
         ":memory:",
@@ -212,7 +236,8 @@ def _confined(extract: Extract, memory_limit: str) -> duckdb.DuckDBPyConnection:
         },
     )
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
-    connection.execute(f"ATTACH {path_literal(extract.path)} AS extract (READ_ONLY)")
+    for name, extract in zip(("extract", OLDER), extracts, strict=False):
+        connection.execute(f"ATTACH {path_literal(extract.path)} AS {name} (READ_ONLY)")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     for setting, wanted in _CONFINED.items():
@@ -223,12 +248,14 @@ def _confined(extract: Extract, memory_limit: str) -> duckdb.DuckDBPyConnection:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fetched:
+class Fetched:
+    """Rows, and whether the bound of an answer's text cut them short."""
+
     rows: list[tuple[Any, ...]]
     more: bool
 
 
-def _fetch(result: duckdb.DuckDBPyConnection) -> _Fetched:
+def _fetch(result: duckdb.DuckDBPyConnection) -> Fetched:
     """Rows up to the bound of a page's text, then no more: a page of long cells is cut early, and goes on by its cursor."""
     rows: list[tuple[Any, ...]] = []
     characters = 0
@@ -236,8 +263,8 @@ def _fetch(result: duckdb.DuckDBPyConnection) -> _Fetched:
         rows += batch
         characters += _characters(batch)
         if characters > _PAGE_CHARACTERS:
-            return _Fetched(rows, more=bool(result.fetchmany(1)))
-    return _Fetched(rows, more=False)
+            return Fetched(rows, more=bool(result.fetchmany(1)))
+    return Fetched(rows, more=False)
 
 
 def _characters(rows: list[tuple[Any, ...]]) -> int:
@@ -246,7 +273,7 @@ def _characters(rows: list[tuple[Any, ...]]) -> int:
 
 def page_sql(question: Question, types: Mapping[str, ColumnType]) -> Sql:
     """The question as SQL over `extract.items`, one row longer than its limit so that the last page is known as such."""
-    selected = ", ".join([*(_selected(name, types[name]) for name in question.columns), "items._row"])
+    selected = ", ".join([*(fetched(f"items.{quote(name)}", types[name]) for name in question.columns), "items._row"])
     source = Sql("extract.items AS items", ())
     conditions: list[Sql] = []
     if question.row_filter is not None:
@@ -269,9 +296,10 @@ def page_sql(question: Question, types: Mapping[str, ColumnType]) -> Sql:
 def stream_sql(whole: Whole, types: Mapping[str, ColumnType]) -> Sql:
     """All rows that the question leaves. Without a sort there is no ORDER BY: rows lie in their order, and sorting would hold them all."""
     where = _where(whole, types)
+    selected = ", ".join(fetched(f"items.{quote(name)}", types[name]) for name in whole.columns)
     order = ", ".join(f"items.{quote(key.column)} {'DESC' if key.descending else 'ASC'} NULLS LAST" for key in whole.sort)
     return Sql(
-        f"SELECT {', '.join(_selected(name, types[name]) for name in whole.columns)} FROM extract.items AS items{where.text}"
+        f"SELECT {selected} FROM extract.items AS items{where.text}"
         + (f" ORDER BY {order}, items._row ASC" if order else "")
         + ("" if whole.limit is None else f" LIMIT {whole.limit:d}"),
         where.parameters,
@@ -295,11 +323,6 @@ def _stretch(question: Question) -> Sql:
     """Rows in their own order, without a filter, are a stretch of the dense `_row`: the engine reads it and nothing else."""
     first = 0 if question.after is None else question.after + 1
     return Sql("_row >= ? AND _row < ?", (first, first + question.limit + 1))
-
-
-def _selected(name: str, column: ColumnType) -> str:
-    """Instants are fetched as UTC without their zone, which the driver would want a further library for."""
-    return f"timezone('UTC', items.{quote(name)})" if column.kind is Kind.TIMESTAMP else f"items.{quote(name)}"
 
 
 def _with_last_row(sort: tuple[SortKey, ...], row: int) -> Sql:

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from baybridge.catalog.dataset import parse_access
-from baybridge.catalog.schema import parse_table_schema, to_table_schema
-from baybridge.errors import Conflict, Invalid, NotFound, Place
+from baybridge.catalog.schema import parse_table_schema, queryables_schema, to_table_schema
+from baybridge.errors import Conflict, Invalid, Place
 from baybridge.exchange import Exchange
 from baybridge.http.contract import Parameter
 from baybridge.http.faces import bearer, body, call, json_response, parameters, serving, signed_in, upload
 from baybridge.http.problems import problem_response
 from baybridge.http.sending import in_thread
-from baybridge.http.shapes import collection_shape, publish_report, version_shape
+from baybridge.http.shapes import collection_shape, publish_report, purge_shape, version_shape
 from baybridge.names import DatasetName
 from baybridge.operate.look import Described
+from baybridge.principals.principal import Principal
 from baybridge.publish import Declaration, Publication, Upload
-from baybridge.wire.collections import CollectionsShape, DeclareRequest, VersionsShape
+from baybridge.wire.collections import (
+    CollectionShape,
+    CollectionsShape,
+    DeclareRequest,
+    PurgeRequest,
+    PurgeShape,
+    VersionShape,
+    VersionsShape,
+    WithdrawRequest,
+)
+from baybridge.wire.shape import LinkShape
 
 PUBLISH_PARAMETERS: Final = (
     Parameter("null", "Words that mean no value, parted by commas, besides the empty cell."),
@@ -28,12 +41,20 @@ PUBLISH_PARAMETERS: Final = (
     Parameter("accept_schema", "Take the schema that the file's profile proposes.", {"type": "boolean"}),
     Parameter("dry_run", "Say what would happen, and change nothing.", {"type": "boolean"}),
 )
+MAX_LISTED: Final = 1000
+LISTING_PARAMETERS: Final = (
+    Parameter("limit", "How many are listed.", {"type": "integer", "minimum": 1, "maximum": MAX_LISTED}),
+    Parameter("cursor", "Where the list goes on; only from a link `next`."),
+)
 
 
 async def listing(request: Request) -> Response:
-    """Answer GET /collections."""
-    found = await call(request, lambda exchange: exchange.catalog.listing())
-    return json_response(CollectionsShape(collections=[collection_shape(each.dataset, each.latest) for each in found]))
+    """Answer GET /collections?limit=&cursor=. The cursor is the id of the last dataset that was listed."""
+    given = parameters(request)
+    limit, after = _limit(given), given.get("cursor", "")
+    found = await call(request, lambda exchange: exchange.catalog.listing(after=after, limit=limit))
+    listed = [collection_shape(each.dataset, each.latest) for each in found.datasets]
+    return json_response(CollectionsShape(collections=listed, links=_links(request, given, listed[-1].id if found.more else None)))
 
 
 async def describe(request: Request) -> Response:
@@ -51,22 +72,32 @@ async def schema(request: Request) -> Response:
     return json_response(to_table_schema(found))
 
 
-async def versions(request: Request) -> Response:
-    """Answer GET /collections/{dataset}/versions."""
+async def queryables(request: Request) -> Response:
+    """Answer GET /collections/{dataset}/queryables: the columns that a filter may name, as JSON Schema (OGC API Features, part 3)."""
     name = DatasetName.parse(request.path_params["dataset"])
-    found = await call(request, lambda exchange: exchange.catalog.versions(name))
-    return json_response(VersionsShape(id=str(name), versions=[version_shape(each, public=found.public) for each in found.versions]))
+    found = await call(request, lambda exchange: exchange.catalog.schema(name, None))
+    answer = json_response(queryables_schema(found, address=request.url.path, title=str(name)))
+    answer.headers["content-type"] = "application/schema+json"
+    return answer
+
+
+async def versions(request: Request) -> Response:
+    """Answer GET /collections/{dataset}/versions?limit=&cursor=. The cursor is the number of the last version that was listed."""
+    given = parameters(request)
+    name = DatasetName.parse(request.path_params["dataset"])
+    limit, before = _limit(given), _whole(given, "cursor", None)
+    found = await call(request, lambda exchange: exchange.catalog.versions(name, before=before, limit=limit))
+    listed = [version_shape(each, public=found.public) for each in found.versions]
+    links = _links(request, given, str(listed[-1].version) if found.more else None)
+    return json_response(VersionsShape(id=str(name), versions=listed, links=links))
 
 
 async def version(request: Request) -> Response:
     """Answer GET /collections/{dataset}/versions/{n}."""
     name = DatasetName.parse(request.path_params["dataset"])
     number = request.path_params["version"]
-    found = await call(request, lambda exchange: exchange.catalog.versions(name))
-    for each in found.versions:
-        if each.number == number:
-            return json_response(version_shape(each, public=found.public))
-    raise NotFound("not_found", f"{name} has no version {number}.")
+    found = await call(request, lambda exchange: exchange.catalog.version(name, number))
+    return json_response(version_shape(found.versions[0], public=found.public))
 
 
 async def declare(request: Request) -> Response:
@@ -110,6 +141,73 @@ async def publish(request: Request) -> Response:
     if publication.rows_rejected and not sent.dry_run:
         return problem_response(request, rows_rejected(publication), report=report)
     return json_response(report, status=200 if sent.dry_run else 201)
+
+
+async def withdraw(request: Request) -> Response:
+    """Answer POST /collections/{dataset}/withdraw and .../versions/{n}/withdraw."""
+    asked = await body(request, WithdrawRequest)
+    return await _moved(
+        request, lambda exchange, principal, name, number: exchange.withdraw.withdraw(principal, name, number, asked.reason)
+    )
+
+
+async def restore(request: Request) -> Response:
+    """Answer POST /collections/{dataset}/restore and .../versions/{n}/restore."""
+    return await _moved(request, lambda exchange, principal, name, number: exchange.withdraw.restore(principal, name, number))
+
+
+async def purge(request: Request) -> Response:
+    """Answer POST /collections/{dataset}/purge and .../versions/{n}/purge: the plan, or with its digest the deed."""
+    name, number, token = DatasetName.parse(request.path_params["dataset"]), request.path_params.get("version"), bearer(request)
+    asked = await body(request, PurgeRequest)
+
+    def act(exchange: Exchange) -> PurgeShape:
+        principal = signed_in(exchange, token)
+        if asked.plan_sha256 is None:
+            return purge_shape(exchange.purge.plan(principal, name, number), purged=False)
+        plan = exchange.purge.purge(principal, name, number, reason=asked.reason, plan_sha256=asked.plan_sha256)
+        return purge_shape(plan, purged=True)
+
+    return json_response(await call(request, act))
+
+
+async def _moved(request: Request, verb: Callable[[Exchange, Principal, DatasetName, int | None], None]) -> Response:
+    """Withdraw or restore, and answer with what it is about: the version, or the dataset."""
+    name, number, token = DatasetName.parse(request.path_params["dataset"]), request.path_params.get("version"), bearer(request)
+
+    def act(exchange: Exchange) -> VersionShape | CollectionShape:
+        verb(exchange, signed_in(exchange, token), name, number)
+        if number is None:
+            described = exchange.catalog.describe(name)
+            return collection_shape(described.dataset, described.latest)
+        found = exchange.catalog.version(name, number)
+        return version_shape(found.versions[0], public=found.public)
+
+    return json_response(await call(request, act))
+
+
+def _limit(given: dict[str, str]) -> int:
+    limit = _whole(given, "limit", MAX_LISTED)
+    if limit is not None and 1 <= limit <= MAX_LISTED:
+        return limit
+    rule = f"a whole number from 1 to {MAX_LISTED}"
+    raise Invalid("invalid_request", f"limit is {rule}.", places=(Place("limit", rule),))
+
+
+def _whole(given: dict[str, str], parameter: str, default: int | None) -> int | None:
+    text = given.get(parameter)
+    if text is None:
+        return default
+    if text.isascii() and text.isdigit() and len(text) < 10:  # noqa: PLR2004 -- below 2^31, as version numbers are
+        return int(text)
+    raise Invalid("invalid_request", f"{parameter} is a whole number.", places=(Place(parameter, "a whole number"),))
+
+
+def _links(request: Request, given: dict[str, str], cursor: str | None) -> list[LinkShape]:
+    """The link `next`, where there is more."""
+    if cursor is None:
+        return []
+    return [LinkShape(rel="next", href=f"{request.url.path}?{urlencode({**given, 'cursor': cursor})}")]
 
 
 def _yes(given: dict[str, str], parameter: str) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from baybridge.disclose import Ask, Encodable, Request, SortKey, Stream, StreamRequest, UsedColumn
+from baybridge.disclose import Answer, Ask, Encodable, Examination, Request, SortKey, StreamRequest, UsedColumn
 from baybridge.errors import Advice, Invalid, Place
 from baybridge.http.contract import Parameter
 from baybridge.http.cursors import Cursor, Cursors, question_hash
@@ -55,19 +55,24 @@ async def items(request: HttpRequest) -> Response:
     token = bearer(request)
     given = parameters(request)
     streamed = negotiate(given.get("f"), request.headers.get("accept"))
-    path_is_version = "version" in request.path_params
-    disclose = here.exchange.disclose
-    sending = here.sending()
     if streamed is None:
-        page = parse(request, given, here.cursors)
-        answer = await answering(request, lambda stop: disclose.read(page, caller(here.exchange, token), stop), sending=sending)
-        return AnswerResponse(answer, path_is_version=path_is_version, sending=sending)
+        return await reading(request, parse(request, given, here.cursors), token)
     whole = parse_stream(request, given, streamed)
     sending = here.sending(seconds=here.exchange.settings.stream_seconds)
-    leaving = await answering(request, lambda stop: disclose.stream(whole, caller(here.exchange, token), stop), sending=sending)
-    if isinstance(leaving, Stream):
-        return StreamResponse(leaving, media_type=streamed.media_type, path_is_version=path_is_version, sending=sending)
-    return AnswerResponse(leaving, path_is_version=path_is_version, sending=sending)
+    leaving = await answering(
+        request, lambda stop: here.exchange.disclose.stream(whole, caller(here.exchange, token), stop), sending=sending
+    )
+    if isinstance(leaving, Answer):
+        return AnswerResponse(leaving, sending=sending)
+    return StreamResponse(leaving, media_type=streamed.media_type, sending=sending)
+
+
+async def reading(request: HttpRequest, read: Request | Examination, token: str | None) -> Response:
+    """Bring a parsed question to the door, and send what comes back."""
+    here = serving(request)
+    sending = here.sending()
+    answer = await answering(request, lambda stop: here.exchange.disclose.read(read, caller(here.exchange, token), stop), sending=sending)
+    return AnswerResponse(answer, sending=sending)
 
 
 def parse(request: HttpRequest, given: dict[str, str], cursors: Cursors) -> Request:
@@ -87,7 +92,7 @@ def parse(request: HttpRequest, given: dict[str, str], cursors: Cursors) -> Requ
         ask=asked.ask,
         version=asked.version if cursor is None else cursor.version,
         sort=asked.sort,
-        limit=_limit(given.get("limit")),
+        limit=page_limit(given.get("limit")),
         after=None if cursor is None else cursor.row,
         cursor_extract=None if cursor is None else cursor.extract,
         known=asked.known,
@@ -122,7 +127,7 @@ class _Asked:
     version: int | None
     sort: tuple[SortKey, ...]
     known: frozenset[str]
-    address: _Address
+    address: Address
 
 
 def _asked(request: HttpRequest, given: dict[str, str]) -> _Asked:
@@ -139,22 +144,30 @@ def _asked(request: HttpRequest, given: dict[str, str]) -> _Asked:
             columns=tuple(UsedColumn(each.name, "properties", each.position) for each in properties)
             + tuple(UsedColumn(each.name, "sortby", each.position) for each in sort),
             row_filter=cql2.parse(given["filter"]) if "filter" in given else None,
-            purpose=_header(request, "baybridge-purpose"),
+            purpose=purpose_of(request),
             agreement=request.headers.get("baybridge-agreement"),
         ),
         version=request.path_params.get("version"),
         sort=tuple(SortKey(each.name, each.sign == "-") for each in sort),
-        known=frozenset(_etags(request.headers.get("if-none-match", ""))),
-        address=_Address(request.url.path, tuple((name, value) for name, value in sorted(given.items()) if name != "cursor")),
+        known=frozenset(known_etags(request.headers.get("if-none-match", ""))),
+        address=Address.of(request, given),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Address:
+class Address:
+    """The address of a question without its cursor, and with one."""
+
     path: str
     query: tuple[tuple[str, str], ...]
 
+    @classmethod
+    def of(cls, request: HttpRequest, given: dict[str, str]) -> Self:
+        """The address of this request; its parameters in one order, whatever order they came in."""
+        return cls(request.url.path, tuple((name, value) for name, value in sorted(given.items()) if name != "cursor"))
+
     def text(self, cursor: str | None = None) -> str:
+        """The address as it stands in a link."""
         query = (*self.query, ("cursor", cursor)) if cursor is not None else self.query
         return quote(self.path) + ("?" + urlencode(query) if query else "")
 
@@ -163,7 +176,7 @@ class _Address:
 class _Encoder:
     """Prints a page as JSON, with a link to the next."""
 
-    address: _Address
+    address: Address
     question: str
     cursors: Cursors
 
@@ -228,7 +241,8 @@ def _require_distinct(names: tuple[Named, ...], parameter: str) -> None:
         seen.add(each.name)
 
 
-def _limit(text: str | None) -> int:
+def page_limit(text: str | None) -> int:
+    """How many rows a page has. Raise Invalid for a number that no page can have."""
     if text is None:
         return DEFAULT_LIMIT
     if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_LIMIT)) and 1 <= int(text) <= MAX_LIMIT:
@@ -254,11 +268,12 @@ def _only(given: dict[str, str], parameter: str, value: str) -> None:
         raise Invalid("invalid_request", f"{parameter} takes {value} here.", places=(Place(parameter, f"only {value}"),))
 
 
-def _header(request: HttpRequest, name: str) -> str | None:
-    text = request.headers.get(name)
+def purpose_of(request: HttpRequest) -> str | None:
+    """The purpose that the request names in its header, if any."""
+    text = request.headers.get("baybridge-purpose")
     return None if text is None else parse_purpose(text, parameter="Baybridge-Purpose")
 
 
-def _etags(header: str) -> list[str]:
+def known_etags(header: str) -> list[str]:
     """The entity tags of If-None-Match (RFC 9110, section 13.1.2); weak ones compare as their strong twins do for GET."""
     return [tag.strip().removeprefix("W/") for tag in header.split(",") if tag.strip()]

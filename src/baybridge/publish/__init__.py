@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +11,7 @@ from pathlib import Path
 from baybridge.audit.entry import Kind
 from baybridge.audit.log import Draft, Log
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Access, Dataset, Version, parse_description, parse_title
+from baybridge.catalog.dataset import Access, Dataset, Version, parse_description, parse_title, require_published
 from baybridge.catalog.manifest import Manifest
 from baybridge.catalog.schema import Schema
 from baybridge.data.ingest.csv_source import Reject
@@ -24,8 +21,10 @@ from baybridge.data.objects import Objects, Stored, spool, write_rows
 from baybridge.db import Database
 from baybridge.errors import Advice, Conflict
 from baybridge.names import DatasetName
-from baybridge.principals.principal import Principal, Role, Scope, require_role
+from baybridge.principals.principal import Principal
 from baybridge.principals.store import require_organization
+from baybridge.publish.withdraw import require_steward
+from baybridge.publish.workspaces import Workspaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +74,14 @@ class Publish:
     database: Database
     log: Log
     objects: Objects
-    scratch: Path
+    workspaces: Workspaces
     clock: Callable[[], datetime]
     memory_limit: str
 
     def declare(self, principal: Principal, name: DatasetName, declaration: Declaration) -> Dataset:
         """Make a dataset known, or change what is said of it. Its schema is fixed by its first version, and its access when it is made."""
         with self._entering_refusals(principal, "declare", name), self.database.write() as connection:
-            _require_steward(principal, name)
+            require_steward(principal, name)
             require_organization(connection, name.organization)
             before = catalog.find(connection, name)
             after = self._declared(name, before, declaration)
@@ -109,8 +108,8 @@ class Publish:
         rows, like a dry run, comes back with `version` None and has written nothing.
         """
         with self._entering_refusals(principal, "publish", name):
-            _require_steward(principal, name)
-        with self._workspace() as workspace:
+            require_steward(principal, name)
+        with self.workspaces.one() as workspace:
             dataset = self._dataset(name, upload)
             source = spool(upload.chunks, workspace / "upload.csv")
             profiled, schema = self._schema(dataset, upload, workspace)
@@ -120,14 +119,15 @@ class Publish:
                 return publication
             if dataset.schema is None and not upload.accept_schema:
                 raise _unconfirmed(name)
-            manifest = self._store(workspace, staged)
-            return self._make_known(principal, dataset, publication, manifest)
+            with self.objects.adopting():
+                manifest = self._store(workspace, staged)
+                return self._make_known(principal, dataset, publication, manifest)
 
     def _declared(self, name: DatasetName, before: Dataset | None, declaration: Declaration) -> Dataset:
         now = self.clock()
         if before is None:
             before = Dataset(name, name.name, "", declaration.access or Access.AGREEMENT, None, 0, now)
-        if declaration.schema is not None and before.latest and declaration.schema != before.schema:
+        if declaration.schema is not None and before.last and declaration.schema != before.schema:
             raise Conflict(
                 "schema_is_contract",
                 f"{name} has versions, and their schema is the contract for the next.",
@@ -157,7 +157,7 @@ class Publish:
             require_organization(connection, name.organization)
             if upload.dry_run and catalog.find(connection, name) is None:
                 return self._declared(name, None, Declaration())
-            return catalog.require(connection, name)
+            return require_published(catalog.require(connection, name))
 
     def _schema(self, dataset: Dataset, upload: Upload, workspace: Path) -> tuple[Profile, Schema]:
         """Profile the upload; its schema is the dataset's, or the proposal."""
@@ -175,9 +175,9 @@ class Publish:
 
     def _make_known(self, principal: Principal, dataset: Dataset, publication: Publication, manifest: Manifest) -> Publication:
         """The transaction: manifest, catalog row and entry. It is refused when another version came first."""
-        version = Version(dataset.name, dataset.latest + 1, publication.schema, manifest, self.clock())
+        version = Version(dataset.name, dataset.last + 1, publication.schema, manifest, self.clock())
         with self.database.write() as connection:
-            present = catalog.require(connection, dataset.name)
+            present = require_published(catalog.require(connection, dataset.name))
             if present.schema not in (None, publication.schema):
                 raise Conflict("conflict", "Another schema was confirmed in the meantime; publish again.")
             catalog.add_version(connection, version)
@@ -198,48 +198,8 @@ class Publish:
             )
         return replace(publication, version=version.number, entry=entry)
 
-    @contextmanager
-    def _workspace(self) -> Iterator[Path]:
-        """A folder of one publication, gone when it ends; what killed publications have left goes first.
-
-        A living publication holds its folder's lock, which the kernel drops when it dies. Folders are made, swept and removed by one
-        at a time: a sweep that met a folder on its way out would fail, or fail the other.
-        """
-        with self._turn():
-            _sweep(self.scratch)
-            workspace = Path(tempfile.mkdtemp(prefix="publish-", dir=self.scratch))
-            living = (workspace / "living").open("w")
-            fcntl.flock(living, fcntl.LOCK_EX)
-        try:
-            yield workspace
-        finally:
-            with living, self._turn():
-                shutil.rmtree(workspace)
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Be the only one among all processes who makes, sweeps or removes folders."""
-        with (self.scratch / "lock").open("w") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
-            yield
-
     def _entering_refusals(self, principal: Principal, act: str, name: DatasetName) -> AbstractContextManager[None]:
         return self.log.entering_refusals(name.organization, {"act": act, "actor": _actor(principal), "dataset": str(name)})
-
-
-def _sweep(scratch: Path) -> None:
-    for left in scratch.glob("publish-*"):
-        with (left / "living").open("w") as living:
-            try:
-                fcntl.flock(living, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            shutil.rmtree(left)
-
-
-def _require_steward(principal: Principal, name: DatasetName) -> None:
-    if not principal.is_operator():
-        require_role(principal, name.organization, Role.STEWARD, scope=Scope.PUBLISH)
 
 
 def _require_contract(dataset: Dataset, schema: Schema, upload: Upload) -> None:
