@@ -63,8 +63,10 @@ def get(path: str, shape: type[T], query: Mapping[str, str] | None = None, heade
     return Call(method="GET", path=API + path, read=reader(shape), query=query or {}, headers=headers or {})
 
 
-def send(method: str, path: str, body: msgspec.Struct, shape: type[T]) -> Call[T]:
-    """Send a shape, and be answered with one."""
+def send(method: str, path: str, body: msgspec.Struct | None, shape: type[T]) -> Call[T]:
+    """Send a shape, or nothing, and be answered with a shape."""
+    if body is None:
+        return Call(method=method, path=API + path, read=reader(shape))
     headers = {"content-type": "application/json"}
     return Call(method=method, path=API + path, read=reader(shape), headers=headers, body=msgspec.json.encode(body))
 
