@@ -64,7 +64,7 @@ def get(path: str, shape: type[T], query: Mapping[str, str] | None = None, heade
 
 
 def send(method: str, path: str, body: msgspec.Struct | None, shape: type[T]) -> Call[T]:
-    """Send a shape, or nothing but the address, and be answered with a shape."""
+    """Send a shape, or nothing, and be answered with a shape."""
     if body is None:
         return Call(method=method, path=API + path, read=reader(shape))
     headers = {"content-type": "application/json"}

@@ -48,6 +48,10 @@ class SettingsInvalid(Invalid):
     """A setting is unknown or its value does not parse."""
 
 
+class NotAcceptable(Invalid):
+    """The rows cannot be had in the format that the request names."""
+
+
 class MethodNotAllowed(Invalid):
     """The address does not take that method; `Allow` names those it takes."""
 
@@ -66,6 +70,26 @@ class TokenWrongOrganisation(Refused):
 
 class RoleRequired(Refused):
     """The principal lacks the role that this act needs."""
+
+
+class RoleUnconfirmed(Refused):
+    """The role was given, and no second person of the organization has confirmed it yet."""
+
+
+class SecondPersonRequired(Refused):
+    """The act needs another person than the one who asks for it."""
+
+
+class ScopeRequired(Refused):
+    """The token is narrowed to scopes that do not cover this act."""
+
+
+class PrincipalSuspended(Refused):
+    """The principal is suspended or off-boarded."""
+
+
+class OrganizationSuspended(Refused):
+    """The organization is suspended or off-boarded."""
 
 
 class NoAgreement(Refused):
@@ -108,6 +132,10 @@ class ColumnNotInAgreement(Refused):
     """The request uses a column that the agreement does not release."""
 
 
+class VersionNotInAgreement(Refused):
+    """The agreement's history does not reach the version; most let only the latest be read."""
+
+
 class TermsNotUnderstood(Refused):
     """The agreement holds a term this server does not understand, so nothing is served under it."""
 
@@ -128,6 +156,10 @@ class RowsRejected(Conflict):
 
 class ExtractBuilding(Unavailable):
     """The extract for this agreement and version is being made; try again shortly."""
+
+
+class LimitReached(Unavailable):
+    """The day's requests or rows under the agreement are used up; `Retry-After` is at midnight UTC."""
 
 
 class LogUnavailable(Unavailable):
@@ -164,11 +196,17 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "schema_invalid": SchemaInvalid,
     "file_unreadable": FileUnreadable,
     "settings_invalid": SettingsInvalid,
+    "not_acceptable": NotAcceptable,
     "method_not_allowed": MethodNotAllowed,
     "not_signed_in": NotSignedIn,
     "token_expired": TokenExpired,
     "token_wrong_organisation": TokenWrongOrganisation,
     "role_required": RoleRequired,
+    "role_unconfirmed": RoleUnconfirmed,
+    "second_person_required": SecondPersonRequired,
+    "scope_required": ScopeRequired,
+    "principal_suspended": PrincipalSuspended,
+    "organization_suspended": OrganizationSuspended,
     "no_agreement": NoAgreement,
     "request_pending": RequestPending,
     "agreement_not_started": AgreementNotStarted,
@@ -179,6 +217,7 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "purpose_required": PurposeRequired,
     "purpose_not_allowed": PurposeNotAllowed,
     "column_not_in_agreement": ColumnNotInAgreement,
+    "version_not_in_agreement": VersionNotInAgreement,
     "terms_not_understood": TermsNotUnderstood,
     "not_found": NotFound,
     "conflict": Conflict,
@@ -186,6 +225,7 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "schema_is_contract": SchemaIsContract,
     "rows_rejected": RowsRejected,
     "extract_building": ExtractBuilding,
+    "limit_reached": LimitReached,
     "log_unavailable": LogUnavailable,
     "query_limit": QueryLimit,
     "unreachable": Unreachable,

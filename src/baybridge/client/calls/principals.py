@@ -7,7 +7,18 @@ from collections.abc import Sequence
 from baybridge.client.answers import require_success
 from baybridge.client.call import API, Call, get, send
 from baybridge.client.questions import part
-from baybridge.wire.principals import OrganizationsShape, PrincipalRequest, PrincipalShape, PrincipalsShape, TokenRequest, TokenShape
+from baybridge.wire.agreements import ReasonRequest
+from baybridge.wire.principals import (
+    OrganizationsShape,
+    PrincipalRequest,
+    PrincipalShape,
+    PrincipalsShape,
+    RolesRequest,
+    RotateRequest,
+    TokenRequest,
+    TokenShape,
+    TokensShape,
+)
 
 
 def whoami() -> Call[PrincipalShape]:
@@ -25,6 +36,11 @@ def principals(organization: str) -> Call[PrincipalsShape]:
     return get(f"/organizations/{part(organization)}/principals", PrincipalsShape)
 
 
+def principal(principal_id: str) -> Call[PrincipalShape]:
+    """One principal."""
+    return get(f"/principals/{part(principal_id)}", PrincipalShape)
+
+
 def add_principal(
     organization: str, name: str, *, roles: Sequence[str], kind: str = "person", identity: str | None = None
 ) -> Call[PrincipalShape]:
@@ -33,14 +49,47 @@ def add_principal(
     return send("POST", f"/organizations/{part(organization)}/principals", asked, PrincipalShape)
 
 
-def confirm_roles(principal: str) -> Call[PrincipalShape]:
+def set_roles(principal_id: str, roles: Sequence[str]) -> Call[PrincipalShape]:
+    """Give a principal these roles, and no others."""
+    return send("PUT", f"/principals/{part(principal_id)}/roles", RolesRequest(roles=list(roles)), PrincipalShape)
+
+
+def confirm_roles(principal_id: str) -> Call[PrincipalShape]:
     """Stand as the second person behind a colleague's roles that wait for one."""
-    return send("POST", f"/principals/{part(principal)}/confirm", None, PrincipalShape)
+    return send("POST", f"/principals/{part(principal_id)}/confirm", None, PrincipalShape)
 
 
-def issue_token(principal: str, *, expires: str | None = None, purpose: str | None = None) -> Call[TokenShape]:
+def suspend_principal(principal_id: str, reason: str) -> Call[PrincipalShape]:
+    """Refuse everything to a principal until it is resumed."""
+    return send("POST", f"/principals/{part(principal_id)}/suspend", ReasonRequest(reason=reason), PrincipalShape)
+
+
+def resume_principal(principal_id: str, reason: str) -> Call[PrincipalShape]:
+    """Lift the suspension of a principal."""
+    return send("POST", f"/principals/{part(principal_id)}/resume", ReasonRequest(reason=reason), PrincipalShape)
+
+
+def offboard_principal(principal_id: str, reason: str) -> Call[PrincipalShape]:
+    """End a principal for good, with its tokens; its entries stay."""
+    return send("POST", f"/principals/{part(principal_id)}/offboard", ReasonRequest(reason=reason), PrincipalShape)
+
+
+def tokens(organization: str) -> Call[TokensShape]:
+    """What is known of an agency's tokens, to its admins."""
+    return get(f"/organizations/{part(organization)}/tokens", TokensShape)
+
+
+def issue_token(
+    principal: str, *, expires: str | None = None, purpose: str | None = None, scopes: Sequence[str] | None = None
+) -> Call[TokenShape]:
     """Issue a token for a principal's id; its text is in this answer and in no other."""
-    return send("POST", "/tokens", TokenRequest(principal=principal, expires=expires, purpose=purpose), TokenShape)
+    narrowed = None if scopes is None else list(scopes)
+    return send("POST", "/tokens", TokenRequest(principal=principal, expires=expires, purpose=purpose, scopes=narrowed), TokenShape)
+
+
+def rotate_token(token_id: str, *, overlap_seconds: int = 0) -> Call[TokenShape]:
+    """Put a new token in the place of one, which stays valid beside it for the overlap."""
+    return send("POST", f"/tokens/{part(token_id)}/rotate", RotateRequest(overlap_seconds=overlap_seconds), TokenShape)
 
 
 def revoke_token(token_id: str) -> Call[None]:
