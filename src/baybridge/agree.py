@@ -19,7 +19,6 @@ from baybridge.db import Database
 from baybridge.errors import Advice, Conflict, Invalid, NotFound, Refused
 from baybridge.principals.principal import Principal, PrincipalKind, Role, Scope, require_role
 from baybridge.principals.store import find_principal, require_organization
-from baybridge.terms.masks import Mask
 from baybridge.terms.terms import Terms, check_terms
 from baybridge.wire.terms import TermsShape
 
@@ -208,8 +207,11 @@ class Agree:
         check_terms(terms, dataset.schema.types)
 
     def _domain_key(self, connection: sa.Connection, agreement: Agreement, terms: Terms, now: datetime) -> str | None:
-        """The key of the domain that the terms name, or of a domain of the agreement's own; None where nothing is pseudonymised."""
-        if all(mask is not Mask.PSEUDONYM for _, mask in terms.masks):
+        """The key of the domain that the terms name, or of a domain of the agreement's own; None where nothing is pseudonymised.
+
+        Where linkage is not allowed the terms name none, so the domain is the agreement's own and nothing joins.
+        """
+        if not terms.pseudonymises():
             return None
         return key_of_domain(
             connection,
