@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from baybridge.disclose import Ask, Request, Stop
 from baybridge.errors import BaybridgeError
 from baybridge.exchange import Exchange
 from baybridge.names import DatasetName
-from baybridge.principals.principal import Principal, PrincipalKind, Role
+from baybridge.principals.principal import LOCAL_OPERATOR, Role
 
 THREADS, TIMES = 4, 24
 
 
 def main(root: str, organization: str, purpose: str) -> None:
     with Exchange.open(Path(root)) as exchange:
-        principal = Principal("prn_1", organization, "A process", PrincipalKind.SERVICE, frozenset({Role.ANALYST}), purpose)
+        people = exchange.administer.principals(LOCAL_OPERATOR, organization)
+        principal = replace(next(each for each in people if Role.ANALYST in each.roles), purpose=purpose)
         ask = Ask(DatasetName.parse("bts.flights"))
         request = Request(
             ask=ask,
