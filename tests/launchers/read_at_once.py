@@ -1,6 +1,6 @@
 """Reads three rows under an agreement many times at once, as a process of its own, when it is told to; prints each outcome.
 
-Arguments: the home, the organization, and the purpose. One line on its input says go.
+Arguments: the home, the reader's token, and the purpose. One line on its input says go.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ from baybridge.disclose import Ask, Request, Stop
 from baybridge.errors import BaybridgeError
 from baybridge.exchange import Exchange
 from baybridge.names import DatasetName
-from baybridge.principals.principal import LOCAL_OPERATOR, Role
 
 THREADS, TIMES = 4, 24
 
 
-def main(root: str, organization: str, purpose: str) -> None:
+def main(root: str, token: str, purpose: str) -> None:
     with Exchange.open(Path(root)) as exchange:
-        people = exchange.administer.principals(LOCAL_OPERATOR, organization)
-        principal = replace(next(each for each in people if Role.ANALYST in each.roles), purpose=purpose)
+        principal = replace(exchange.administer.authenticate(token), purpose=purpose)
         ask = Ask(DatasetName.parse("bts.flights"))
         request = Request(
             ask=ask,
