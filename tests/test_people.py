@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from conftest import ROLES, World, make_world
+from conftest import FLIGHTS, ROLES, World, make_world, serving, wait_until
 
 from baybridge.errors import BaybridgeError
 from baybridge.names import DatasetName
 from baybridge.operate.administer import Administer
 from baybridge.principals.principal import LOCAL_OPERATOR, MOVES, Move, Principal, Role, Scope, Status, parse_identity
-from baybridge.publish import Declaration
+from baybridge.publish import Declaration, Upload
 
 NOW = datetime(2026, 6, 1, 12, 34, 56, tzinfo=UTC)
 VOUCHED = ("admin", "signatory")
@@ -411,6 +411,63 @@ def test_last_use_is_kept_to_the_minute_and_never_written_by_the_request(agencie
     assert kept() == NOW.replace(second=0)
     now.note_last_use()
     assert kept() == NOW.replace(second=0) + timedelta(minutes=3)
+
+
+# --- over HTTP ---
+
+
+@pytest.mark.slow
+def test_people_and_tokens_go_their_whole_way_over_http(agencies: World) -> None:
+    waiting = add(agencies, "signatory")
+    with serving(agencies.root) as server, server.client(agencies.secrets["dot", "admin"]) as admin:
+        at_waiting = f"/api/v1/principals/{waiting.id}"
+        assert admin.get(at_waiting).json()["pending"] == ["signatory"]
+        assert admin.post(f"{at_waiting}/confirm").json()["roles"] == ["signatory"]
+        assert admin.put(f"{at_waiting}/roles", json={"roles": ["analyst", "steward"]}).json()["roles"] == ["analyst", "steward"]
+        issued = admin.post("/api/v1/tokens", json={"principal": waiting.id, "scopes": ["read"]}).json()
+        assert issued["scopes"] == ["read"]
+        with server.client(issued["token"]) as holder:
+            assert holder.get("/api/v1/whoami").json()["scopes"] == ["read"]
+            assert holder.get("/api/v1/organizations/dot/principals").json()["code"] == "scope_required"
+            (listed,) = holder.get("/api/v1/organizations/dot/tokens").json()["tokens"]
+            assert (listed["id"], listed["principal"], listed["scopes"], listed["revoked"]) == (issued["id"], waiting.id, ["read"], None)
+            used = f"{datetime.now(UTC):%Y-%m-%dT%H:}"
+            wait_until(lambda: (holder.get("/api/v1/organizations/dot/tokens").json()["tokens"][0]["last_used"] or "").startswith(used))
+            assert admin.post(f"{at_waiting}/suspend", json={"reason": "because"}).json()["status"] == "suspended"
+            refused = holder.get("/api/v1/whoami")
+            assert (refused.status_code, refused.json()["code"]) == (403, "principal_suspended")
+            assert admin.post(f"{at_waiting}/resume", json={"reason": "because"}).json()["status"] == "active"
+            rotated = holder.post(f"/api/v1/tokens/{issued['id']}/rotate", json={"overlap_seconds": 0})
+            assert (rotated.status_code, rotated.json()["scopes"]) == (201, ["read"])
+            assert holder.get("/api/v1/whoami").json()["code"] == "token_expired"
+        with server.client(rotated.json()["token"]) as holder:
+            assert holder.get("/api/v1/whoami").status_code == 200
+            assert admin.post(f"{at_waiting}/offboard", json={"reason": "because"}).json()["status"] == "offboarded"
+            assert holder.get("/api/v1/whoami").json()["code"] == "not_signed_in"
+
+
+@pytest.mark.parametrize("ending", ["token", "role", "person"])
+def test_an_upload_of_someone_who_may_not_publish_any_more_publishes_nothing(world: World, ending: str) -> None:
+    """It was let in, and then the token, the role or the person ended while it was still being sent."""
+    administer, steward = world.exchange.administer, signed_in(world, world.person("bts", "steward"))
+    name = DatasetName.parse("bts.flights")
+    world.exchange.publish.declare(steward, name, Declaration(title="Flights"))
+    ends: dict[str, tuple[Callable[[], object], str]] = {
+        "token": (lambda: administer.revoke_token(LOCAL_OPERATOR, str(steward.token)), "not_signed_in"),
+        "role": (lambda: administer.set_roles(LOCAL_OPERATOR, steward.id, ["auditor"]), "role_required"),
+        "person": (lambda: administer.move_principal(LOCAL_OPERATOR, steward.id, Move.SUSPEND, "because"), "principal_suspended"),
+    }
+    end, code = ends[ending]
+
+    def sent() -> Iterator[bytes]:
+        yield FLIGHTS[:100]
+        end()
+        yield FLIGHTS[100:]
+
+    upload = Upload(chunks=sent(), null_words=("", "NA"), key=("flight",), accept_schema=True, dry_run=False)
+    assert outcome(lambda: world.exchange.publish.publish(steward, name, upload)) == code
+    assert (log(world, "bts")[-1]["kind"], log(world, "bts")[-1]["code"]) == ("refusal", code)
+    assert world.exchange.catalog.describe(name).latest is None
 
 
 # --- what the local operator is told ---

@@ -301,6 +301,21 @@ def test_an_answer_is_cut_when_who_it_is_for_may_not_act_any_more(stage: Stage, 
             administer.move_organization(LOCAL_OPERATOR, "bts", Move.RESUME, "the others go on")
 
 
+def test_a_stream_is_cut_when_its_token_is_revoked(stage: Stage) -> None:
+    played = stage.agree()
+    with played.wire(receive_buffer=TINY) as wire, stage.server.client(played.token) as holder:
+        played.ask(wire, f"{ITEMS}?f=csv")
+        reply = wire.head()
+        wire.fill_chunks(reply, piece=TINY, until=lambda: bool(reply.body))
+        token_id = stage.world.exchange.administer.authenticate(played.token).token
+        assert holder.delete(f"/api/v1/tokens/{token_id}").status_code == 204
+        time.sleep(GONE)
+        assert not server_holds(wire)
+        wire.fill_chunks(reply)
+    assert reply.reset
+    assert not reply.whole
+
+
 def test_an_answer_goes_on_when_somebody_elses_token_is_revoked(stage: Stage) -> None:
     """The watch asks after this reader and nobody else; without this the cuts above would pass on a server that cuts anything."""
     played, administer = stage.agree(), stage.world.exchange.administer

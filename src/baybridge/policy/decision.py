@@ -17,7 +17,7 @@ from baybridge.policy import refusals
 from baybridge.policy.ask import Ask, UsedColumn
 from baybridge.policy.projection import Projection, project
 from baybridge.policy.refusals import Refusal
-from baybridge.principals.principal import Principal, Role, Scope, scope_advice
+from baybridge.principals.principal import Principal, Role, Scope
 from baybridge.terms import cql2
 from baybridge.terms.history import History
 from baybridge.terms.terms import Limits, Terms, check_terms
@@ -93,7 +93,7 @@ def _standing(principal: Principal | None, dataset: Dataset) -> str | Refusal | 
     if principal is not None and not principal.reaches(Scope.READ):
         if dataset.access is Access.PUBLIC:
             return "public"
-        return Refusal("scope_required", "The token's scopes do not cover reading.", scope_advice(Scope.READ))
+        return refusals.out_of_scope()
     if principal is not None and principal.organization == dataset.name.organization:
         if principal.acts_for(dataset.name.organization, *READERS):
             return "owner"

@@ -12,7 +12,7 @@ from baybridge.catalog.dataset import Dataset, State, Version
 from baybridge.errors import CODES, Advice, BaybridgeError, Invalid, Place, Refused, Unavailable
 from baybridge.names import nearest
 from baybridge.policy.ask import Ask, UsedColumn
-from baybridge.principals.principal import Principal
+from baybridge.principals.principal import Principal, Scope, scope_advice
 from baybridge.terms.history import History
 
 
@@ -46,6 +46,11 @@ def role_required(principal: Principal) -> Refusal:
             next_step=f"Ask an admin of {principal.organization} for the role analyst.",
         ),
     )
+
+
+def out_of_scope() -> Refusal:
+    """The token is narrowed to other scopes than reading."""
+    return Refusal("scope_required", "The token's scopes do not cover reading.", scope_advice(Scope.READ))
 
 
 def bound_elsewhere() -> Refusal:

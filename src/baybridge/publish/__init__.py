@@ -21,6 +21,7 @@ from baybridge.data.objects import Objects, Stored, spool, write_rows
 from baybridge.db import Database
 from baybridge.errors import Advice, Conflict
 from baybridge.names import DatasetName
+from baybridge.principals import tokens
 from baybridge.principals.principal import Principal
 from baybridge.principals.store import require_organization
 from baybridge.publish.withdraw import require_steward
@@ -119,7 +120,7 @@ class Publish:
                 return publication
             if dataset.schema is None and not upload.accept_schema:
                 raise _unconfirmed(name)
-            with self.objects.adopting():
+            with self.objects.adopting(), self._entering_refusals(principal, "publish", name):
                 manifest = self._store(workspace, staged)
                 return self._make_known(principal, dataset, publication, manifest)
 
@@ -174,9 +175,13 @@ class Publish:
         return Manifest(objects, original.sha256, original.size)
 
     def _make_known(self, principal: Principal, dataset: Dataset, publication: Publication, manifest: Manifest) -> Publication:
-        """The transaction: manifest, catalog row and entry. It is refused when another version came first."""
+        """The transaction: manifest, catalog row and entry. It is refused when another version came first.
+
+        An upload can last: who sent it is looked at again.
+        """
         version = Version(dataset.name, dataset.last + 1, publication.schema, manifest, self.clock())
         with self.database.write() as connection:
+            require_steward(tokens.present(connection, principal, now=self.clock(), counterpart=dataset.name.organization), dataset.name)
             present = require_published(catalog.require(connection, dataset.name))
             if present.schema not in (None, publication.schema):
                 raise Conflict("conflict", "Another schema was confirmed in the meantime; publish again.")

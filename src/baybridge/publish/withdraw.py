@@ -12,7 +12,7 @@ from baybridge.catalog import store as catalog
 from baybridge.catalog.dataset import Act, move, parse_reason
 from baybridge.db import Database
 from baybridge.names import DatasetName
-from baybridge.principals.principal import Principal, Role, require_role
+from baybridge.principals.principal import Principal, Role, Scope, require_role
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +52,4 @@ class Withdraw:
 def require_steward(principal: Principal, name: DatasetName) -> None:
     """Let the local operator and the stewards of the dataset's organization pass, refuse everyone else."""
     if not principal.is_operator():
-        require_role(principal, name.organization, Role.STEWARD)
+        require_role(principal, name.organization, Role.STEWARD, scope=Scope.PUBLISH)
