@@ -74,6 +74,7 @@ ROUTES: Final = (
     Route(f"{_API}/agreements", agreements.listing, methods=["GET"]),
     Route(f"{_API}/agreements", agreements.ask, methods=["POST"]),
     Route(f"{_API}/agreements/{{agreement}}", agreements.show, methods=["GET"]),
+    Route(f"{_API}/agreements/{{agreement}}/text", agreements.text, methods=["GET"]),
     Route(f"{_API}/agreements/{{agreement}}/offer", agreements.offer, methods=["POST"]),
     Route(f"{_API}/agreements/{{agreement}}/sign", agreements.sign, methods=["POST"]),
     *(Route(f"{_API}/agreements/{{agreement}}/{act}", agreements.act(act), methods=["POST"]) for act in agreements.REASONED),
