@@ -29,7 +29,7 @@ from baybridge.data.engines.duckdb import Engine, Question, SortKey, Stop
 from baybridge.data.extracts import Extract
 from baybridge.disclose import Answer
 from baybridge.errors import Corrupt, Unavailable
-from baybridge.http.sending import answering
+from baybridge.http.sending import Sending, answering
 from baybridge.policy.projection import Projection, project
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
@@ -712,7 +712,7 @@ def test_a_question_over_its_time_limit_is_stopped(long_extract):
 
     try:
         with ThreadPoolExecutor(2) as threads, pytest.raises(Unavailable) as limit:
-            asyncio.run(answering(HttpRequest({"type": "http"}, stays), ask, threads=threads, watchers=threads, seconds=0.3))
+            asyncio.run(answering(HttpRequest({"type": "http"}, stays), ask, sending=Sending(threads, threads, 0.3, 600)))
         assert limit.value.code == "query_limit"
     finally:
         engine.close()
@@ -732,7 +732,7 @@ def test_a_question_whose_client_left_is_stopped(long_extract):
 
     try:
         with ThreadPoolExecutor(2) as threads, pytest.raises(Unavailable) as limit:
-            asyncio.run(answering(HttpRequest({"type": "http"}, leaves), ask, threads=threads, watchers=threads, seconds=600))
+            asyncio.run(answering(HttpRequest({"type": "http"}, leaves), ask, sending=Sending(threads, threads, 600, 600)))
         assert limit.value.code == "query_limit"
     finally:
         engine.close()

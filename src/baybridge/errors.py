@@ -30,6 +30,7 @@ CODES: Final[dict[str, CodeFacts]] = {
     "schema_invalid": CodeFacts(400, 2, "The schema is not a Frictionless Table Schema that this server understands."),
     "file_unreadable": CodeFacts(400, 2, "The file is not a readable UTF-8 CSV with one header row."),
     "settings_invalid": CodeFacts(400, 2, "A setting is unknown or its value does not parse."),
+    "not_acceptable": CodeFacts(406, 2, "The rows cannot be had in the format that the request names."),
     "method_not_allowed": CodeFacts(405, 2, "The address does not take that method; `Allow` names those it takes."),
     # Not signed in.
     "not_signed_in": CodeFacts(401, 4, "No token, or a token that this server does not know or has revoked."),

@@ -38,6 +38,7 @@ class Kind(StrEnum):
     """What an entry is about. Kinds may be added; none is ever renamed or reused."""
 
     DISCLOSURE = "disclosure"
+    STREAM_ENDED = "stream_ended"
     REFUSAL = "refusal"
     PUBLICATION = "publication"
     DATASET_DECLARED = "dataset_declared"

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from baybridge.errors import Advice, Invalid, Place, Refused
 from baybridge.exchange import Exchange
 from baybridge.http.cursors import Cursors
-from baybridge.http.sending import in_thread
+from baybridge.http.sending import SEND_SECONDS, Sending, in_thread
 from baybridge.names import nearest
 from baybridge.principals.principal import Principal
 
@@ -32,6 +32,10 @@ class Serving:
     cursors: Cursors
     threads: ThreadPoolExecutor
     watchers: ThreadPoolExecutor
+
+    def sending(self, *, seconds: float = SEND_SECONDS) -> Sending:
+        """What an answer is sent with, for at most so many seconds."""
+        return Sending(self.threads, self.watchers, self.exchange.settings.question_seconds, seconds)
 
 
 def serving(request: Request) -> Serving:

@@ -1,12 +1,12 @@
-"""VERB: disclose. The one door: load, decide, compute, record, and only then let bytes go. Every face comes here; nothing else does."""
+"""The one door: load, decide, compute, record, and only then let bytes go. Every face comes here; nothing else does."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
@@ -18,41 +18,57 @@ from baybridge.audit.entry import JSON, Kind, canonical, column_list
 from baybridge.audit.log import Draft, Log, always
 from baybridge.catalog import store as catalog
 from baybridge.catalog.dataset import Dataset, Version
-from baybridge.data.engines.duckdb import Engine, Page, Question, SortKey, Stop
+from baybridge.data.engines.duckdb import Engine, Page, Question, Rows, SortKey, Stop, Whole
 from baybridge.data.extracts import Extract, Extracts
 from baybridge.db import Database
+from baybridge.disclose.stream import Ending, HandedOut, Lines, Stream
 from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Unavailable
-from baybridge.policy.decision import Ask, Grant, Refusal, UsedColumn, decide
+from baybridge.policy.decision import Ask, Grant, Refusal, decide
 from baybridge.policy.refusals import limit_reached
 from baybridge.principals.principal import Principal
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
 
-__all__ = ["Answer", "Ask", "Disclose", "Encodable", "Request", "SortKey", "Stop", "UsedColumn"]
-"""All that a face needs of the door: faces import nothing from behind it."""
-
 _TRIES: Final = 4
 _VERSIONS_KEPT: Final = 1024
 
+Leaving = TypeVar("Leaving", bound="Answer | Stream")
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A read, whatever face it came through. `after` (a `_row`) and `cursor_extract` come from a cursor; `known` are the caller's ETags.
 
-    `representation` names path, parameters and format, so that two answers with one ETag are one sequence of bytes. `encode` makes
-    the body from a page; it is called before the entry is written, because the entry holds the body's SHA-256.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """What is read, whatever face it came through. `known` are the ETags that the caller has.
+
+    `representation` names path, parameters and format, so that two answers with one ETag are one sequence of bytes.
     """
 
     ask: Ask
     version: int | None
     sort: tuple[SortKey, ...]
-    limit: int
-    after: int | None
-    cursor_extract: str | None
     known: frozenset[str]
     representation: str
     channel: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Read):
+    """A page. `after` (a `_row`) and `cursor_extract` come from a cursor.
+
+    `encode` makes the body from a page; it is called before the entry is written, because the entry holds the body's SHA-256.
+    """
+
+    limit: int
+    after: int | None
+    cursor_extract: str | None
     encode: Callable[[Encodable], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamRequest(Read):
+    """A whole answer, or its first `limit` rows. `begin` gives the format over the columns that leave."""
+
+    limit: int | None
+    begin: Callable[[Mapping[str, ColumnType]], Lines]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +124,35 @@ class Disclose:
     _referred: set[tuple[str, str]] = field(default_factory=set)
 
     def read(self, request: Request, principal: Principal | None, stop: Stop) -> Answer:
-        """Answer the request, with its entry durable, or raise the reason why not.
+        """Answer the request, with its entry durable, or raise the reason why not."""
+
+        def compute(version: Version, grant: Grant) -> tuple[Answer, Draft | None]:
+            return self._page(request, principal, version, grant, stop)
+
+        answer, entry = self._granted(request, principal, compute)
+        return answer if entry is None else replace(answer, entry=entry)
+
+    def stream(self, request: StreamRequest, principal: Principal | None, stop: Stop) -> Answer | Stream:
+        """Open a stream, with its opening entry durable, or raise the reason why not; a caller that has it all gets an Answer without body.
+
+        The first rows are computed before the entry is made: what cannot be answered is refused, not begun.
+        """
+
+        def compute(version: Version, grant: Grant) -> tuple[Answer | Stream, Draft | None]:
+            return self._stream(request, principal, version, grant, stop)
+
+        answer, entry = self._granted(request, principal, compute)
+        if isinstance(answer, Answer):
+            return answer if entry is None else replace(answer, entry=entry)
+        answer.entry = entry
+        if principal is not None and entry is not None:
+            answer.enter_end = self._entering_end(answer, request, principal, entry)
+        return answer
+
+    def _granted(
+        self, request: Read, principal: Principal | None, compute: Callable[[Version, Grant], tuple[Leaving, Draft | None]]
+    ) -> tuple[Leaving, int | None]:
+        """Load, decide, compute, record.
 
         When the agreement moves between decision and entry, the request is decided again; nothing of the first try leaves.
         """
@@ -119,19 +163,21 @@ class Disclose:
             )
             if isinstance(decision, Refusal):
                 raise self._refused(request, principal, decision)
-            answer, draft = self._compute(request, principal, known.version, decision, stop)
+            leaving, draft = compute(known.version, decision)
             if draft is None:
-                return answer
-            guard = _Guard(decision, rows=answer.rows)
+                return leaving, None
+            guard = _Guard(decision, rows=leaving.rows)
             entry = self.log.record(draft, guard)
             if entry is not None:
-                return replace(answer, entry=entry)
+                return leaving, entry
+            if isinstance(leaving, Stream):
+                leaving.batches.close()
             if decision.agreement is not None and guard.reached is not None:
                 refusal = limit_reached(decision.agreement, guard.reached.what, guard.reached.limit, now=self.clock())
                 raise self._refused(request, principal, refusal)
         raise Unavailable("extract_building", "The agreement keeps changing; try again shortly.", retry_after=1)
 
-    def _load(self, request: Request, principal: Principal | None) -> _Known:
+    def _load(self, request: Read, principal: Principal | None) -> _Known:
         with self.database.read() as connection:
             dataset = catalog.require(connection, request.ask.dataset)
             number = dataset.latest if request.version is None else request.version
@@ -142,27 +188,60 @@ class Disclose:
                     self._versions.clear()
                 self._versions[str(dataset.name), number] = version
             agreements = () if principal is None else agreement_store.of_consumer(connection, principal.organization, dataset.name)
-            walks_on = request.cursor_extract is not None and number != dataset.latest
+            walks_on = isinstance(request, Request) and request.cursor_extract is not None and number != dataset.latest
             superseded = catalog.superseded(connection, dataset.name, number) if walks_on else None
         return _Known(dataset, version, agreements, superseded)
 
-    def _compute(
+    def _page(
         self, request: Request, principal: Principal | None, version: Version, grant: Grant, stop: Stop
     ) -> tuple[Answer, Draft | None]:
-        types = dict(grant.projection.types)
-        columns = tuple(dict.fromkeys(column.name for column in request.ask.columns if column.parameter == "properties")) or tuple(types)
+        types = grant.projection.types
         digest = self.extracts.digest(grant.projection)
         if request.cursor_extract not in (None, digest):
             raise _moved_cursor()
-        question = Question(columns, request.ask.row_filter, request.sort, request.limit, request.after)
-        etag = _etag(version, digest, request)
+        question = Question(_columns(request, types), request.ask.row_filter, request.sort, request.limit, request.after)
+        etag = _etag(version, digest, request.representation, request.after)
         body, rows = None, 0
-        if etag not in request.known and "*" not in request.known:
-            extract = self._extract(grant)
-            page = self.engine.page(extract, types, question, stop)
-            body = request.encode(Encodable(version.number, digest, {name: types[name] for name in columns}, page))
+        if not _known(request, etag):
+            page = self.engine.page(self._extract(grant), types, question, stop)
+            body = request.encode(Encodable(version.number, digest, {name: types[name] for name in question.columns}, page))
             rows = len(page.rows)
-        answer = Answer(
+        answer = self._answer(version, grant, etag, body, rows=rows)
+        outcome: dict[str, JSON] = {
+            "bytes": 0 if body is None else len(body),
+            "rows": rows,
+            "sha256": None if body is None else hashlib.sha256(body).hexdigest(),
+            "status": 304 if body is None else 200,
+        }
+        return answer, self._draft(request, principal, grant, question, outcome)
+
+    def _stream(
+        self, request: StreamRequest, principal: Principal | None, version: Version, grant: Grant, stop: Stop
+    ) -> tuple[Answer | Stream, Draft | None]:
+        types = grant.projection.types
+        whole = Whole(_columns(request, types), request.ask.row_filter, request.sort, request.limit)
+        etag = _etag(version, self.extracts.digest(grant.projection), request.representation, None)
+        if _known(request, etag):
+            unchanged: dict[str, JSON] = {"bytes": 0, "rows": 0, "sha256": None, "status": 304}
+            return self._answer(version, grant, etag, None, rows=0), self._draft(request, principal, grant, whole, unchanged)
+        extract = self._extract(grant)
+        rows = self.engine.count(extract, types, whole, stop)
+        stream = Stream(
+            rows=rows,
+            etag=etag,
+            version=version.number,
+            governed=grant.standing != "public",
+            organization=version.dataset.organization,
+            stands=lambda: self._stands(grant),
+            stop=stop,
+            batches=_begun(self.engine.stream(extract, types, whole, stop)),
+            lines=request.begin({name: types[name] for name in whole.columns}),
+        )
+        opened: dict[str, JSON] = {"bytes": None, "rows": rows, "sha256": None, "status": 200, "stream": True}
+        return stream, self._draft(request, principal, grant, whole, opened)
+
+    def _answer(self, version: Version, grant: Grant, etag: str, body: bytes | None, *, rows: int) -> Answer:
+        return Answer(
             body=body,
             rows=rows,
             etag=etag,
@@ -172,9 +251,21 @@ class Disclose:
             entry=None,
             stands=lambda: self._stands(grant),
         )
-        if grant.standing == "public" or principal is None:
-            return answer, None
-        return answer, self._draft(request, principal, grant, question, digest, body=body, rows=rows)
+
+    def _entering_end(self, stream: Stream, request: Read, principal: Principal, opening: int) -> Callable[[Ending, HandedOut], None]:
+        def enter(ending: Ending, handed: HandedOut) -> None:
+            facts: dict[str, JSON] = {
+                "actor": {"organization": principal.organization, "principal": principal.id},
+                "bytes": handed.size,
+                "dataset": str(request.ask.dataset),
+                "ending": ending.value,
+                "opening": opening,
+                "rows": handed.rows,
+                "sha256": handed.sha256,
+            }
+            self.log.record(Draft(stream.organization, Kind.STREAM_ENDED, facts), always)
+
+        return enter
 
     def _extract(self, grant: Grant) -> Extract:
         extract = self.extracts.find(grant.projection, self._domain_key, wait=self.wait)
@@ -193,39 +284,34 @@ class Disclose:
             return _holds(grant, connection, self.clock())
 
     def _draft(
-        self,
-        request: Request,
-        principal: Principal,
-        grant: Grant,
-        question: Question,
-        extract: str,
-        *,
-        body: bytes | None,
-        rows: int,
-    ) -> Draft:
+        self, request: Read, principal: Principal | None, grant: Grant, question: Question | Whole, outcome: Mapping[str, JSON]
+    ) -> Draft | None:
+        """The entry of a disclosure, or None where reads are not entered one by one.
+
+        `outcome` are the facts of what leaves: rows, bytes, sha256, status.
+        """
+        if principal is None or grant.standing == "public":
+            return None
         side = canonical({"question": _question_json(question), "salt": self.entropy(16).hex()})
         filtered = () if question.row_filter is None else cql2.properties_of(question.row_filter)
         used = dict.fromkeys([*question.columns, *(each.name for each in filtered), *(key.column for key in question.sort)])
         facts: dict[str, JSON] = {
+            **outcome,
             "actor": {"organization": principal.organization, "principal": principal.id},
-            "bytes": 0 if body is None else len(body),
             "channel": request.channel,
             "columns": column_list(tuple(used)),
             "dataset": str(grant.projection.dataset),
-            "extract": extract,
+            "extract": self.extracts.digest(grant.projection),
             "purpose": grant.purpose,
-            "rows": rows,
-            "sha256": None if body is None else hashlib.sha256(body).hexdigest(),
             "side_sha256": hashlib.sha256(side).hexdigest(),
             "standing": grant.standing,
-            "status": 304 if body is None else 200,
             "version": grant.projection.version,
         }
         if grant.agreement is not None:
             facts["agreement"] = {"id": grant.agreement.id, "terms_sha256": grant.agreement.terms_sha256}
         return Draft(grant.projection.dataset.organization, Kind.DISCLOSURE, facts, side)
 
-    def _refused(self, request: Request, principal: Principal | None, refusal: Refusal) -> BaybridgeError:
+    def _refused(self, request: Read, principal: Principal | None, refusal: Refusal) -> BaybridgeError:
         """The refusal as an error, entered if the principal is known; unknown callers would fill the log."""
         if principal is None:
             return refusal.error()
@@ -269,15 +355,40 @@ class _Guard:
         return self.reached is None
 
 
-def _etag(version: Version, extract: str, request: Request) -> str:
+def _columns(request: Read, types: Mapping[str, ColumnType]) -> tuple[str, ...]:
+    """The columns that leave: those asked for, or all."""
+    return tuple(dict.fromkeys(column.name for column in request.ask.columns if column.parameter == "properties")) or tuple(types)
+
+
+def _known(request: Read, etag: str) -> bool:
+    """Whether the caller has this answer already (RFC 9110, section 13.1.2)."""
+    return etag in request.known or "*" in request.known
+
+
+def _begun(batches: Rows) -> Rows:
+    """The same batches with the first computed now, so that what cannot be answered fails here."""
+    first = next(batches, None)
+
+    def rest() -> Rows:
+        try:
+            if first is not None:
+                yield first
+                yield from batches
+        finally:
+            batches.close()
+
+    return rest()
+
+
+def _etag(version: Version, extract: str, representation: str, after: int | None) -> str:
     """A strong validator (RFC 9110, section 8.8.1): the same extract and representation give the same bytes."""
-    named = canonical([extract, request.representation, request.after])
+    named = canonical([extract, representation, after])
     return f'"v{version.number}-{hashlib.sha256(named).hexdigest()[:32]}"'
 
 
-def _question_json(question: Question) -> dict[str, JSON]:
+def _question_json(question: Question | Whole) -> dict[str, JSON]:
     return {
-        "after": question.after,
+        "after": question.after if isinstance(question, Question) else None,
         "columns": list(question.columns),
         "filter": None if question.row_filter is None else cql2.to_text(question.row_filter),
         "limit": question.limit,
