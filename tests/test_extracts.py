@@ -315,6 +315,24 @@ def test_consumers_have_domains_of_their_own_whatever_these_are_called(tmp_path)
         assert not found[0] & found[1]
 
 
+def test_a_renewal_that_names_the_same_domain_has_the_same_pseudonyms(flights):
+    def released(agreement: Agreement) -> dict[int, str]:
+        return {row[0]: row[2] for row in rows_of(extract_of(flights, agreement))}
+
+    def renewed(**domain: Any) -> list[dict[int, str]]:
+        first = flights.sign(flights.terms(**domain))
+        before = released(first)
+        flights.exchange.agree.revoke(flights.person("bts", "steward"), first.id, "to be renewed")
+        flights.publish("bts.flights", FLIGHTS, null_words=())
+        return [before, released(flights.sign(flights.terms(**domain, row_filter=None, purposes=["audit"])))]
+
+    before, after = renewed(linkage=True, pseudonym_domain="cohort")
+    assert set(before) < set(after)
+    assert {flight: after[flight] for flight in before} == before
+    before, after = renewed()
+    assert not {*before.values()} & {*after.values()} - {None}
+
+
 def test_redaction_hides_nulls_and_a_pseudonym_keeps_them(world):
     publish_typed(world, "bts.one", ONE, ("NA",) * len(MASKED))
     redacted = masked(world, "bts.one", "redact", None)
