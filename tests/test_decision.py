@@ -484,7 +484,18 @@ def read(world: World) -> int:
         return b"rows"
 
     ask = Ask(DatasetName.parse("bts.flights"), purpose="noise-study")
-    request = Request(ask, None, (), 100, None, None, frozenset(), "rows", "test", encode)
+    request = Request(
+        ask=ask,
+        version=None,
+        sort=(),
+        limit=100,
+        after=None,
+        cursor_extract=None,
+        known=frozenset(),
+        representation="rows",
+        channel="test",
+        encode=encode,
+    )
     try:
         world.exchange.disclose.read(request, world.person(CONSUMER, "analyst"), Stop())
     except Refused:

@@ -29,7 +29,18 @@ def read(world: World, *, version: int | None = None, after: Encodable | None = 
     ask = Ask(DatasetName.parse("bts.flights"), purpose="noise-study")
     row, extract = (None, None) if after is None else (after.page.next, after.extract)
     number = version if after is None else after.version
-    request = Request(ask, number, (), 3, row, extract, frozenset(), "rows", "test", encode)
+    request = Request(
+        ask=ask,
+        version=number,
+        sort=(),
+        limit=3,
+        after=row,
+        cursor_extract=extract,
+        known=frozenset(),
+        representation="rows",
+        channel="test",
+        encode=encode,
+    )
     disclose = replace(world.exchange.disclose, clock=lambda: datetime.now(UTC) + later)
     try:
         disclose.read(request, world.person(CONSUMER, "analyst"), Stop())

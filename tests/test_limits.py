@@ -155,7 +155,16 @@ def test_what_was_counted_for_an_entry_that_was_never_written_is_undone(flights:
         return b"%d" % len(page.page.rows)
 
     request = Request(
-        Ask(DatasetName.parse("bts.flights"), purpose="noise-study"), None, (), 100, None, None, frozenset(), "rows", "test", encode
+        ask=Ask(DatasetName.parse("bts.flights"), purpose="noise-study"),
+        version=None,
+        sort=(),
+        limit=100,
+        after=None,
+        cursor_extract=None,
+        known=frozenset(),
+        representation="rows",
+        channel="test",
+        encode=encode,
     )
     with exchange.database.write() as connection:
         connection.execute(sa.text("CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"))

@@ -21,8 +21,18 @@ THREADS, TIMES = 4, 24
 def main(root: str, organization: str, purpose: str) -> None:
     with Exchange.open(Path(root)) as exchange:
         principal = Principal("prn_1", organization, "A process", PrincipalKind.SERVICE, frozenset({Role.ANALYST}), purpose)
-        ask = Ask(DatasetName.parse("bts.flights"))
-        request = Request(ask, None, (), 3, None, None, frozenset(), "rows", "test", encode=lambda page: b"%d rows" % len(page.page.rows))
+        request = Request(
+            ask=Ask(DatasetName.parse("bts.flights")),
+            version=None,
+            sort=(),
+            limit=3,
+            after=None,
+            cursor_extract=None,
+            known=frozenset(),
+            representation="rows",
+            channel="test",
+            encode=lambda page: b"%d rows" % len(page.page.rows),
+        )
 
         def outcome(_: int) -> str:
             try:
