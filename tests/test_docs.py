@@ -33,6 +33,7 @@ from baybridge.cli.main import baybridge as command_line
 from baybridge.errors import CODES
 from baybridge.exchange import ENVIRONMENT_PREFIX, Settings
 from baybridge.http.app import ROUTES
+from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.wire.terms import TermsShape
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -282,7 +283,10 @@ def test_every_address_is_documented_and_nothing_else_is() -> None:
 
 def test_every_setting_is_documented() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| \w+ \| `([^`]*)` \| (.+) \|$", page("settings.md"), re.MULTILINE)
-    wanted = [(each.name, ENVIRONMENT_PREFIX + each.name.upper(), str(each.default), each.metadata["doc"]) for each in fields_of(Settings)]
+    wanted = [
+        (each.name, ENVIRONMENT_PREFIX + each.name.upper(), str("unset" if each.default is None else each.default), each.metadata["doc"])
+        for each in fields_of(Settings)
+    ]
     assert rows == wanted
 
 
@@ -342,7 +346,10 @@ def test_the_facts_of_each_entry_are_those_of_the_page(flights: World) -> None:
     agreement = flights.sign(flights.terms())
     admin, steward = flights.person("bts", "admin"), flights.person("bts", "steward")
     issued = flights.exchange.administer.issue_token(admin, steward.id, expires=None, purpose=None)
-    flights.exchange.administer.revoke_token(admin, issued.token.id)
+    rotated = flights.exchange.administer.rotate_token(admin, issued.token.id, overlap_seconds=0)
+    flights.exchange.administer.revoke_token(admin, rotated.token.id)
+    for act in (Move.SUSPEND, Move.RESUME):
+        flights.exchange.administer.move_organization(LOCAL_OPERATOR, "bts", act, "no")
     with serving(flights.root) as server, server.client(flights.secrets["dot", "analyst"]) as client:
         address = "/api/v1/collections/bts.flights/items"
         assert client.get(f"{address}?f=csv", headers={"baybridge-purpose": "noise-study"}).status_code == 200

@@ -15,13 +15,13 @@ from typing import Any
 import httpx2
 import pytest
 import sqlalchemy as sa
-from conftest import CONSUMER, PROVIDER, Server, World
+from conftest import CONSUMER, PROVIDER, Server, World, page_request
 
 from baybridge.agreements import usage
 from baybridge.agreements.agreement import Agreement
 from baybridge.agreements.usage import LimitReached, reserve
 from baybridge.audit import log
-from baybridge.disclose import Ask, Encodable, Request, Stop
+from baybridge.disclose import Ask, Encodable, Stop
 from baybridge.names import DatasetName
 
 ITEMS = "/api/v1/collections/bts.flights/items"
@@ -154,18 +154,7 @@ def test_what_was_counted_for_an_entry_that_was_never_written_is_undone(flights:
     def encode(page: Encodable) -> bytes:
         return b"%d" % len(page.page.rows)
 
-    request = Request(
-        ask=Ask(DatasetName.parse("bts.flights"), purpose="noise-study"),
-        version=None,
-        sort=(),
-        limit=100,
-        after=None,
-        cursor_extract=None,
-        known=frozenset(),
-        representation="rows",
-        channel="test",
-        encode=encode,
-    )
+    request = page_request(Ask(DatasetName.parse("bts.flights"), purpose="noise-study"), encode)
     with exchange.database.write() as connection:
         connection.execute(sa.text("CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"))
     with pytest.raises(Exception, match="audit log cannot be written"):

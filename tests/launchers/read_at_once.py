@@ -21,8 +21,9 @@ THREADS, TIMES = 4, 24
 def main(root: str, organization: str, purpose: str) -> None:
     with Exchange.open(Path(root)) as exchange:
         principal = Principal("prn_1", organization, "A process", PrincipalKind.SERVICE, frozenset({Role.ANALYST}), purpose)
+        ask = Ask(DatasetName.parse("bts.flights"))
         request = Request(
-            ask=Ask(DatasetName.parse("bts.flights")),
+            ask=ask,
             version=None,
             sort=(),
             limit=3,

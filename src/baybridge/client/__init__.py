@@ -85,10 +85,16 @@ class Client:
         """An agency's principals, to its admins."""
         return self._get(f"{_organization(organization)}/principals", PrincipalsShape)
 
-    def add_principal(self, organization: str, name: str, *, roles: Sequence[str], kind: str = "person") -> PrincipalShape:
+    def add_principal(
+        self, organization: str, name: str, *, roles: Sequence[str], kind: str = "person", identity: str | None = None
+    ) -> PrincipalShape:
         """Add a person or a service account."""
-        asked = PrincipalRequest(name=name, kind=kind, roles=list(roles))
+        asked = PrincipalRequest(name=name, kind=kind, roles=list(roles), identity=identity)
         return read(self._send("POST", f"{_organization(organization)}/principals", asked), PrincipalShape)
+
+    def confirm_roles(self, principal: str) -> PrincipalShape:
+        """Stand as the second person behind a colleague's roles that wait for one."""
+        return read(self._send("POST", f"{API}/principals/{part(principal)}/confirm"), PrincipalShape)
 
     def issue_token(self, principal: str, *, expires: str | None = None, purpose: str | None = None) -> TokenShape:
         """Issue a token for a principal's id; its text is in this answer and in no other."""

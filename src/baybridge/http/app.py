@@ -23,6 +23,7 @@ from baybridge.http.cursors import Cursors
 from baybridge.http.faces import Serving, call
 from baybridge.http.problems import on_departure, on_error, on_failure, on_http_exception
 from baybridge.http.rest import administration, agreements, audit, collections, items
+from baybridge.principals.principal import Move
 
 THREADS: Final = 96
 WATCHERS: Final = 8
@@ -59,7 +60,13 @@ ROUTES: Final = (
     Route(f"{_API}/organizations", administration.organizations, methods=["GET"]),
     Route(f"{_API}/organizations/{{organization}}/principals", administration.principals, methods=["GET"]),
     Route(f"{_API}/organizations/{{organization}}/principals", administration.add_principal, methods=["POST"]),
+    Route(f"{_API}/organizations/{{organization}}/tokens", administration.tokens, methods=["GET"]),
+    Route(f"{_API}/principals/{{principal}}", administration.principal, methods=["GET"]),
+    Route(f"{_API}/principals/{{principal}}/roles", administration.set_roles, methods=["PUT"]),
+    Route(f"{_API}/principals/{{principal}}/confirm", administration.confirm, methods=["POST"]),
+    *(Route(f"{_API}/principals/{{principal}}/{act}", administration.moving(act), methods=["POST"]) for act in Move),
     Route(f"{_API}/tokens", administration.issue_token, methods=["POST"]),
+    Route(f"{_API}/tokens/{{token}}/rotate", administration.rotate_token, methods=["POST"]),
     Route(f"{_API}/tokens/{{token}}", administration.revoke_token, methods=["DELETE"]),
     Route(f"{_API}/collections", collections.listing, methods=["GET"]),
     Route(_DATASET, collections.describe, methods=["GET"]),
@@ -147,5 +154,6 @@ async def _sign_checkpoints(exchange: Exchange, threads: ThreadPoolExecutor) -> 
         await asyncio.sleep(exchange.settings.checkpoint_seconds)
         try:
             await loop.run_in_executor(threads, exchange.watch.sign_new)
+            await loop.run_in_executor(threads, exchange.administer.note_last_use)
         except Exception:  # noqa: BLE001 -- the timer must outlive any failure; it is logged, and the next turn tries again
             _LOG.exception("signing a checkpoint failed; it is tried again")
