@@ -33,6 +33,7 @@ from baybridge.http.sending import Sending, answering
 from baybridge.policy.projection import Projection, project
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
+from baybridge.wire.terms import CodeListShape
 
 MARKER_CHARACTERS = 80
 # DuckDB keeps the first characters of a column's least and greatest text in its statistics: a marker is looked for by these.
@@ -213,6 +214,22 @@ def test_whatever_changes_the_rows_changes_the_name(flights):
         digest_with(flights, masks={"tailnum": "redact"}, **shared),
         digest_with(flights, masks={"tailnum": "pseudonym", "carrier": "redact"}, **shared),
         digest_with(flights, masks={}, **shared),
+        *(digest_with(flights, masks={"tailnum": mask}, **shared) for mask in ("null", "prefix(1)", "prefix(2)")),
+        *(digest_with(flights, masks={"delay": mask}, **shared) for mask in ("round(-1)", "round(-2)", "bucket(0)", "bucket(0,1)")),
+        *(
+            digest_with(
+                flights,
+                masks={"carrier": "generalize(ours)"},
+                code_lists={"ours": CodeListShape(codes=codes, otherwise=otherwise)},
+                **shared,
+            )
+            for codes, otherwise in (
+                ({"UA": "big"}, "small"),
+                ({"UA": "large"}, "small"),
+                ({"UA": "big", "AA": "big"}, "small"),
+                ({"UA": "big"}, "other"),
+            )
+        ),
     ]
     flights.publish("bts.flights", FLIGHTS + b"8,AA,N1,JFK,MIA,33,1089.0,2013-01-03T11:00:00Z\n", null_words=())
     different.append(digest_with(flights, **shared))

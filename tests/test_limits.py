@@ -89,9 +89,10 @@ def test_the_owner_and_other_agreements_do_not_use_up_a_limit(flights: World, se
     assert ask(client, 100, **{"baybridge-purpose": "audit"})[0] == 200
 
 
-def raced(root: Path, purpose: str) -> Counter[str]:
+def raced(world: World, purpose: str) -> Counter[str]:
     """Two processes that begin at once, with four threads each and 24 reads of three rows."""
-    command = [sys.executable, str(Path(__file__).with_name("launchers") / "read_at_once.py"), str(root), CONSUMER, purpose]
+    token = world.secrets[CONSUMER, "analyst"]
+    command = [sys.executable, str(Path(__file__).with_name("launchers") / "read_at_once.py"), str(world.root), token, purpose]
     with contextlib.ExitStack() as stack:
         readers = [
             stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)) for _ in range(2)
@@ -108,8 +109,8 @@ def raced(root: Path, purpose: str) -> Counter[str]:
 def test_two_processes_never_both_pass_the_last_one(flights: World) -> None:
     flights.sign(flights.terms(requests_per_day=15))
     flights.sign(flights.terms(purposes=["audit"], rows_per_day=41))
-    assert raced(flights.root, "noise-study") == {"3 rows": 15, "limit_reached": 33}
-    assert raced(flights.root, "audit") == {"3 rows": 13, "limit_reached": 35}
+    assert raced(flights, "noise-study") == {"3 rows": 15, "limit_reached": 33}
+    assert raced(flights, "audit") == {"3 rows": 13, "limit_reached": 35}
     assert codes(flights) == {"disclosure": 28, "limit_reached": 68}
     assert counted(flights) == [(15, 45), (13, 39)]
 

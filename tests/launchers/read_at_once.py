@@ -1,6 +1,6 @@
 """Reads three rows under an agreement many times at once, as a process of its own, when it is told to; prints each outcome.
 
-Arguments: the home, the organization, and the purpose. One line on its input says go.
+Arguments: the home, a token, and the purpose. One line on its input says go.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from baybridge.disclose import Ask, Request, Stop
 from baybridge.errors import BaybridgeError
 from baybridge.exchange import Exchange
 from baybridge.names import DatasetName
-from baybridge.principals.principal import Principal, PrincipalKind, Role
 
 THREADS, TIMES = 4, 24
 
 
-def main(root: str, organization: str, purpose: str) -> None:
+def main(root: str, token: str, purpose: str) -> None:
     with Exchange.open(Path(root)) as exchange:
-        principal = Principal("prn_1", organization, "A process", PrincipalKind.SERVICE, frozenset({Role.ANALYST}), purpose)
-        ask = Ask(DatasetName.parse("bts.flights"))
+        principal = exchange.administer.authenticate(token)
+        ask = Ask(DatasetName.parse("bts.flights"), purpose=purpose)
         request = Request(
             ask=ask,
             version=None,
