@@ -58,6 +58,7 @@ CONTRACTS: Final[dict[str, Contract]] = {
     "GET /livez": Contract(None, None, public=True),
     "GET /readyz": Contract(None, None, public=True),
     "GET /errors/{code}": Contract(None, None, public=True),
+    f"GET {API}/openapi.json": Contract(None, None, public=True),
     f"GET {API}/whoami": Contract(ANALYST, PrincipalShape),
     f"GET {API}/organizations": Contract(None, OrganizationsShape, public=True),
     f"GET {API}/organizations/{{organization}}/principals": Contract(ADMIN, PrincipalsShape),

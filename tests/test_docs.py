@@ -5,6 +5,8 @@ empty folder, top to bottom. `$ ` begins a command and `> ` goes on with it. Wha
 without any, only the exit status is looked at. The status is 0, or the number in brackets on the last line, as in `[5]`. A command that
 ends in `&` is a server: the page goes on when it has said where it serves. Pages say port 8080; the test puts a free one in its place.
 
+A `python` block among them is run as a script, in the environment of the commands before it. A line `print(...)  # text` prints that text.
+
 Each `http` block of docs/reference/http.md is sent, in order, to one real server, by the person that its first line names.
 """
 
@@ -71,7 +73,11 @@ class Example:
 
 
 def examples(text: str) -> Iterator[Example]:
-    for _, block in blocks(text, "console"):
+    for kind, block in blocks(text, "(?=console|python)"):
+        if kind == "python":
+            shown = re.findall(r"^ *print\(.*\)  # (.*)$", block, re.MULTILINE)
+            yield Example(f"python3 - <<'END'\n{block}END", "\n".join(shown), 0)
+            continue
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             first, *rest = part.splitlines()
             more = next((at for at, line in enumerate(rest) if not line.startswith(">")), len(rest))
@@ -140,8 +146,9 @@ def matches(shown: str, found: str) -> bool:
 
 
 def test_an_example_is_a_command_with_its_output_and_its_status() -> None:
-    text = "```console\n$ one \\\n> two\nsaid ... done\n[5]\n\n$ three &\n```\n```sh\n$ never\n```\n"
-    assert list(examples(text)) == [Example("one \\\ntwo", "said ... done", 5), Example("three &", "", 0)]
+    text = "```console\n$ one \\\n> two\nsaid ... done\n[5]\n\n$ three &\n```\n```sh\n$ never\n```\n```python\nprint(1)  # one\n```\n"
+    script = Example("python3 - <<'END'\nprint(1)  # one\nEND", "one", 0)
+    assert list(examples(text)) == [Example("one \\\ntwo", "said ... done", 5), Example("three &", "", 0), script]
 
 
 def test_an_example_with_another_output_or_status_is_found(tmp_path: Path) -> None:

@@ -89,10 +89,15 @@ def test_the_owner_and_other_agreements_do_not_use_up_a_limit(flights: World, se
     assert ask(client, 100, **{"baybridge-purpose": "audit"})[0] == 200
 
 
-def raced(world: World, purpose: str) -> Counter[str]:
+def raced(flights: World, purpose: str) -> Counter[str]:
     """Two processes that begin at once, with four threads each and 24 reads of three rows."""
-    token = world.secrets[CONSUMER, "analyst"]
-    command = [sys.executable, str(Path(__file__).with_name("launchers") / "read_at_once.py"), str(world.root), token, purpose]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("launchers") / "read_at_once.py"),
+        str(flights.root),
+        flights.secrets[CONSUMER, "analyst"],
+        purpose,
+    ]
     with contextlib.ExitStack() as stack:
         readers = [
             stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)) for _ in range(2)

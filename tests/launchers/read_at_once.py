@@ -1,12 +1,13 @@
 """Reads three rows under an agreement many times at once, as a process of its own, when it is told to; prints each outcome.
 
-Arguments: the home, a token, and the purpose. One line on its input says go.
+Arguments: the home, the reader's token, and the purpose. One line on its input says go.
 """
 
 from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from baybridge.disclose import Ask, Request, Stop
@@ -19,8 +20,8 @@ THREADS, TIMES = 4, 24
 
 def main(root: str, token: str, purpose: str) -> None:
     with Exchange.open(Path(root)) as exchange:
-        principal = exchange.administer.authenticate(token)
-        ask = Ask(DatasetName.parse("bts.flights"), purpose=purpose)
+        principal = replace(exchange.administer.authenticate(token), purpose=purpose)
+        ask = Ask(DatasetName.parse("bts.flights"))
         request = Request(
             ask=ask,
             version=None,

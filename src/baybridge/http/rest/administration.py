@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from baybridge.exchange import Exchange
-from baybridge.http.faces import bearer, body, call, json_response, parameters, signed_in
+from baybridge.http.faces import bearer, body, call, json_response, signed_in
 from baybridge.http.shapes import organization_shape, principal_shape, token_facts_shape, token_shape
 from baybridge.principals.principal import Move, Principal
 from baybridge.terms.terms import parse_instant
@@ -26,14 +26,12 @@ from baybridge.wire.principals import (
 
 async def organizations(request: Request) -> Response:
     """Answer GET /organizations."""
-    parameters(request, ())
     found = await call(request, lambda exchange: exchange.administer.organizations())
     return json_response(OrganizationsShape(organizations=[organization_shape(each) for each in found]))
 
 
 async def principals(request: Request) -> Response:
     """Answer GET /organizations/{organization}/principals."""
-    parameters(request, ())
     token, organization = bearer(request), request.path_params["organization"]
     found = await call(request, lambda exchange: exchange.administer.principals(signed_in(exchange, token), organization))
     return json_response(PrincipalsShape(principals=[principal_shape(each) for each in found]))
@@ -41,7 +39,6 @@ async def principals(request: Request) -> Response:
 
 async def add_principal(request: Request) -> Response:
     """Answer POST /organizations/{organization}/principals."""
-    parameters(request, ())
     token, organization = bearer(request), request.path_params["organization"]
     asked = await body(request, PrincipalRequest)
 
@@ -57,20 +54,17 @@ async def add_principal(request: Request) -> Response:
 
 async def principal(request: Request) -> Response:
     """Answer GET /principals/{id}."""
-    parameters(request, ())
     return await _act(request, lambda exchange, who, principal_id: exchange.administer.principal(who, principal_id))
 
 
 async def set_roles(request: Request) -> Response:
     """Answer PUT /principals/{id}/roles."""
-    parameters(request, ())
     asked = await body(request, RolesRequest)
     return await _act(request, lambda exchange, who, principal_id: exchange.administer.set_roles(who, principal_id, asked.roles))
 
 
 async def confirm(request: Request) -> Response:
     """Answer POST /principals/{id}/confirm."""
-    parameters(request, ())
     return await _act(request, lambda exchange, who, principal_id: exchange.administer.confirm(who, principal_id))
 
 
@@ -78,7 +72,6 @@ def moving(act: Move) -> Callable[[Request], Awaitable[Response]]:
     """The handler of POST /principals/{id}/NAME: suspend, resume or offboard, with a reason."""
 
     async def answer(request: Request) -> Response:
-        parameters(request, ())
         asked = await body(request, ReasonRequest)
         return await _act(
             request, lambda exchange, who, principal_id: exchange.administer.move_principal(who, principal_id, act, asked.reason)
@@ -95,7 +88,6 @@ async def _act(request: Request, verb: Callable[[Exchange, Principal, str], Prin
 
 async def tokens(request: Request) -> Response:
     """Answer GET /organizations/{organization}/tokens."""
-    parameters(request, ())
     token, organization = bearer(request), request.path_params["organization"]
     found = await call(request, lambda exchange: exchange.administer.tokens(signed_in(exchange, token), organization))
     return json_response(TokensShape(tokens=[token_facts_shape(each) for each in found]))
@@ -103,7 +95,6 @@ async def tokens(request: Request) -> Response:
 
 async def rotate_token(request: Request) -> Response:
     """Answer POST /tokens/{id}/rotate."""
-    parameters(request, ())
     token, token_id = bearer(request), request.path_params["token"]
     asked = await body(request, RotateRequest)
 
@@ -115,7 +106,6 @@ async def rotate_token(request: Request) -> Response:
 
 async def issue_token(request: Request) -> Response:
     """Answer POST /tokens."""
-    parameters(request, ())
     token = bearer(request)
     asked = await body(request, TokenRequest)
     expires = None if asked.expires is None else parse_instant(asked.expires, parameter="expires")
@@ -132,7 +122,6 @@ async def issue_token(request: Request) -> Response:
 
 async def revoke_token(request: Request) -> Response:
     """Answer DELETE /tokens/{id}."""
-    parameters(request, ())
     token, token_id = bearer(request), request.path_params["token"]
     await call(request, lambda exchange: exchange.administer.revoke_token(signed_in(exchange, token), token_id))
     return Response(status_code=204)
@@ -140,6 +129,5 @@ async def revoke_token(request: Request) -> Response:
 
 async def whoami(request: Request) -> Response:
     """Answer GET /whoami."""
-    parameters(request, ())
     token = bearer(request)
     return json_response(principal_shape(await call(request, lambda exchange: signed_in(exchange, token))))
