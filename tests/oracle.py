@@ -354,12 +354,23 @@ def arranged(rows: Iterable[Row], sort: Sequence[tuple[str, bool]], *, signed_ze
 def answer(table: Table, deal: Deal | None, reading: Reading) -> list[tuple[Any, ...]]:
     rows = released_rows(table, deal)
     kept = [row for row in rows if reading.row_filter is None or holds(reading.row_filter, row) is True]
-    columns = released_types(table, deal) if reading.columns is None else reading.columns
-    return [tuple(row[name] for name in columns) for row in arranged(kept, reading.sort)]
+    types = released_types(table, deal)
+    columns = types if reading.columns is None else reading.columns
+    return [tuple(served(types[name], row[name]) for name in columns) for row in arranged(kept, reading.sort)]
+
+
+def served(type_: str, cell: Any) -> Any:
+    """A decimal leaves as text with all the digits of its type."""
+    if cell is None or not type_.startswith("decimal"):
+        return cell
+    scale = int(type_.rstrip(")").partition(",")[2])
+    units = Fraction(cell) * 10**scale
+    digits = str(abs(units.numerator)).zfill(scale + 1)
+    return "-" * (units < 0) + (f"{digits[:-scale]}.{digits[-scale:]}" if scale else digits)
 
 
 def exact(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
-    """Rows so that equal means the same type and value, the sign of zero included; the digits of a decimal are its value only."""
+    """Rows so that equal means the same type and value, the sign of zero included."""
     return [[f"{type(cell).__name__} {canonical(cell) if cell is not None else ''}" for cell in row] for row in rows]
 
 

@@ -115,6 +115,7 @@ CONTRACTS: Final[dict[str, Contract]] = {
     f"GET {API}/agreements": Contract(ANALYST, AgreementsShape),
     f"POST {API}/agreements": Contract(ANALYST, AgreementShape, TERMS, 201),
     f"GET {AGREEMENT}": Contract(ANALYST, AgreementShape),
+    f"GET {AGREEMENT}/text": Contract(ANALYST, None),
     f"POST {AGREEMENT}/offer": Contract(STEWARD, AgreementShape, {"terms": None}),
     f"POST {AGREEMENT}/sign": Contract(("bts", "signatory"), AgreementShape, {"terms_sha256": "DIGEST"}),
     f"POST {AGREEMENT}/suspend": Contract(STEWARD, AgreementShape, REASON),
@@ -190,7 +191,7 @@ def make_stage(root: Path) -> Iterator[Stage]:
     agree, analyst, steward = world.exchange.agree, world.person(*ANALYST), world.person(*STEWARD)
     other = world.terms(purposes=["other-study"])
     agreements = {
-        "read": world.sign(world.terms()),
+        "read": world.sign(world.terms(history="all")),
         "offer": agree.request(analyst, other),
         "terminate": agree.request(analyst, other),
         "sign": agree.offer(steward, agree.request(analyst, other).id, None),

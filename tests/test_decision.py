@@ -25,12 +25,12 @@ from baybridge.catalog.schema import Column, Schema
 from baybridge.disclose import Stop
 from baybridge.errors import CODES, Invalid, Refused, Unavailable
 from baybridge.names import DatasetName
-from baybridge.policy.decision import WALK_LASTS, Ask, Grant, Refusal, UsedColumn, decide
+from baybridge.policy.decision import Ask, Grant, Refusal, UsedColumn, decide
 from baybridge.policy.refusals import limit_reached
 from baybridge.principals.principal import LOCAL_OPERATOR, Principal, PrincipalKind, Role, Scope
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
-from baybridge.terms.history import History
+from baybridge.terms.history import WALK_LASTS, History
 from baybridge.terms.masks import Plain
 from baybridge.terms.terms import Limits, Terms
 

@@ -33,6 +33,7 @@ from baybridge.http.sending import Sending, answering
 from baybridge.policy.projection import Projection, project
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
+from baybridge.wire.terms import CodeListShape
 
 MARKER_CHARACTERS = 80
 # DuckDB keeps the first characters of a column's least and greatest text in its statistics: a marker is looked for by these.
@@ -213,6 +214,22 @@ def test_whatever_changes_the_rows_changes_the_name(flights):
         digest_with(flights, masks={"tailnum": "redact"}, **shared),
         digest_with(flights, masks={"tailnum": "pseudonym", "carrier": "redact"}, **shared),
         digest_with(flights, masks={}, **shared),
+        *(digest_with(flights, masks={"tailnum": mask}, **shared) for mask in ("null", "prefix(1)", "prefix(2)")),
+        *(digest_with(flights, masks={"delay": mask}, **shared) for mask in ("round(-1)", "round(-2)", "bucket(0)", "bucket(0,1)")),
+        *(
+            digest_with(
+                flights,
+                masks={"carrier": "generalize(ours)"},
+                code_lists={"ours": CodeListShape(codes=codes, otherwise=otherwise)},
+                **shared,
+            )
+            for codes, otherwise in (
+                ({"UA": "big"}, "small"),
+                ({"UA": "large"}, "small"),
+                ({"UA": "big", "AA": "big"}, "small"),
+                ({"UA": "big"}, "other"),
+            )
+        ),
     ]
     flights.publish("bts.flights", FLIGHTS + b"8,AA,N1,JFK,MIA,33,1089.0,2013-01-03T11:00:00Z\n", null_words=())
     different.append(digest_with(flights, **shared))
@@ -313,6 +330,24 @@ def test_consumers_have_domains_of_their_own_whatever_these_are_called(tmp_path)
         ]
         assert len(found[0]) == len(found[1]) == 3
         assert not found[0] & found[1]
+
+
+def test_a_renewal_that_names_the_same_domain_has_the_same_pseudonyms(flights):
+    def released(agreement: Agreement) -> dict[int, str]:
+        return {row[0]: row[2] for row in rows_of(extract_of(flights, agreement))}
+
+    def renewed(**domain: Any) -> list[dict[int, str]]:
+        first = flights.sign(flights.terms(**domain))
+        before = released(first)
+        flights.exchange.agree.revoke(flights.person("bts", "steward"), first.id, "to be renewed")
+        flights.publish("bts.flights", FLIGHTS, null_words=())
+        return [before, released(flights.sign(flights.terms(**domain, row_filter=None, purposes=["audit"])))]
+
+    before, after = renewed(linkage=True, pseudonym_domain="cohort")
+    assert set(before) < set(after)
+    assert {flight: after[flight] for flight in before} == before
+    before, after = renewed()
+    assert not {*before.values()} & {*after.values()} - {None}
 
 
 def test_redaction_hides_nulls_and_a_pseudonym_keeps_them(world):

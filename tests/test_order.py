@@ -136,6 +136,10 @@ KEYS: dict[str, tuple[tuple[str, ...], str, dict[str, str]]] = {
     "no key": ((), "place,name,amount", {"name": "pseudonym"}),
     "half of the key withheld": (("id", "part"), "place,part,amount", {}),
     "half of the key masked": (("name", "part"), "place,part,name", {"name": "pseudonym"}),
+    "a key cut to its start": (("name",), "name,place,amount", {"name": "prefix(1)"}),
+    "a key in ranges": (("id", "part"), "part,place,amount", {"part": "bucket(3,6)"}),
+    "a key rounded beside ranges": (("part",), "place,part,amount", {"part": "round(-1)", "amount": "bucket(0,1)"}),
+    "a key made empty": (("part",), "place,part,name", {"part": "null", "name": "pseudonym"}),
     "a key released whole": (("part",), "amount,part,name", {"name": "pseudonym"}),
 }
 AMOUNTS = [None, 0.0, -0.0, 1.5, -2.25]

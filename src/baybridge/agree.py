@@ -20,6 +20,7 @@ from baybridge.errors import Advice, Conflict, Invalid, NotFound, Refused
 from baybridge.principals.principal import Principal, PrincipalKind, Role, Scope, require_role
 from baybridge.principals.store import find_principal, require_organization
 from baybridge.terms.terms import Terms, check_terms
+from baybridge.terms.text import plain_text
 from baybridge.wire.terms import TermsShape
 
 MAX_REASON = 500
@@ -159,6 +160,11 @@ class Agree:
         """An agreement, to its parties and to the local operator. Raise NotFound for everyone else."""
         with self.database.read() as connection:
             return _visible(connection, principal, agreement_id)
+
+    def text(self, principal: Principal, agreement_id: str) -> str:
+        """The terms in plain language, to whom they are shown. Raise Refused for terms that are not understood."""
+        agreement = self.show(principal, agreement_id)
+        return plain_text(_require_understood(agreement), consumer=agreement.consumer)
 
     def listing(self, principal: Principal) -> tuple[Agreement, ...]:
         """The agreements that the principal's organization is a party to; all of them to the local operator."""

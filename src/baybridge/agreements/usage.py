@@ -33,8 +33,8 @@ class LimitReached:
 def reserve(connection: sa.Connection, agreement: Agreement, now: datetime, *, requests: int, rows: int) -> LimitReached | None:
     """Count requests and rows to the agreement's day in UTC, all or none; give the limit that they would pass, with nothing counted.
 
-    Only in the write transaction that enters what is counted, so that one is never without the other. A stream reserves one request and
-    no rows when it opens, then the rows of each piece before it goes, with no request. Nothing is kept where there is no limit.
+    Only in the write transaction that enters what is counted, so that one is never without the other. A stream is counted whole when
+    it opens, whatever becomes of it. Nothing is kept where there is no limit.
     """
     limits = Limits() if agreement.terms is None else agreement.terms.limits
     if limits == Limits():

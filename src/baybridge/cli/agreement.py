@@ -29,7 +29,7 @@ def agreement() -> None:
 @click.option("--columns", metavar="A,B", help="The columns to be released, in this order.")
 @click.option("--filter", "row_filter", metavar="CQL2", help="The rows to be released: \"origin = 'JFK'\". [default: all]")
 @click.option(
-    "--mask", "masks", multiple=True, metavar="COLUMN=MASK", help="redact or pseudonym, in place of a column's values; repeatable."
+    "--mask", "masks", multiple=True, metavar="COLUMN=MASK", help="In place of a column's values: null, prefix(3), ...; repeatable."
 )
 @click.option("--purpose", "purposes", multiple=True, metavar="CODE", help="What the rows are for; repeatable.")
 @click.option("--provider-authority", metavar="TEXT", help="The law under which the provider may give the rows.")
@@ -181,5 +181,12 @@ def _terms_lines(terms: TermsShape) -> Iterator[str]:
     yield f"  provider's  {terms.provider_authority}"
     yield f"  consumer's  {terms.consumer_authority}"
     yield f"  term        {terms.start} until {terms.end}"
+    yield f"  versions    {terms.history}"
+    yield f"  linkage     {'allowed' if terms.linkage else 'not allowed'}"
     if terms.pseudonym_domain is not None:
         yield f"  pseudonyms  of the domain {terms.pseudonym_domain}"
+    for what, limit in (("requests", terms.requests_per_day), ("rows", terms.rows_per_day)):
+        if limit is not None:
+            yield f"  at most     {limit:,} {what} a day"
+    for name, codes in terms.code_lists.items():
+        yield f"  code list   {name}, {len(codes.codes)} codes, any other becomes {codes.otherwise}"

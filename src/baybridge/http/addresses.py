@@ -165,6 +165,7 @@ ADDRESSES: Final = (
     GET(_AGREEMENTS, agreements.listing, "The caller's agreements", SIGNED_IN, {200: AgreementsShape}),
     POST(_AGREEMENTS, agreements.ask, "Ask for an agreement", _ASKER, {201: AgreementShape}, takes=TermsShape, codes=_TERMS),
     GET(_AGREEMENT, agreements.show, "An agreement", SIGNED_IN, {200: AgreementShape}),
+    GET(f"{_AGREEMENT}/text", agreements.text, "The terms in plain words", SIGNED_IN, {200: _TEXT}, codes=("terms_not_understood",)),
     POST(f"{_AGREEMENT}/offer", agreements.offer, "Offer terms", _STEWARD, {200: AgreementShape}, takes=OfferRequest, codes=_TERMS),
     POST(f"{_AGREEMENT}/sign", agreements.sign, "Sign the terms", _SIGNATORY, {200: AgreementShape}, takes=SignRequest, codes=_ACT),
     *(

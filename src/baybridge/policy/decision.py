@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from baybridge.agreements.agreement import Agreement, Standing
@@ -19,14 +19,12 @@ from baybridge.policy.projection import Projection, project
 from baybridge.policy.refusals import Refusal
 from baybridge.principals.principal import Principal, Role, Scope
 from baybridge.terms import cql2
-from baybridge.terms.history import History
+from baybridge.terms.history import WALK_LASTS, History
 from baybridge.terms.terms import Limits, Terms, check_terms
 
-__all__ = ["READERS", "WALK_LASTS", "Ask", "Grant", "Refusal", "UsedColumn", "decide"]
+__all__ = ["READERS", "Ask", "Grant", "Refusal", "UsedColumn", "decide"]
 
 READERS: Final = (Role.ANALYST, Role.STEWARD)
-WALK_LASTS: Final = timedelta(hours=24)
-"""So long after a later version came may a walk that was begun before go on through its pages."""
 
 
 @dataclass(frozen=True, slots=True)

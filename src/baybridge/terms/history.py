@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, Self
 
 from baybridge.errors import Invalid, Place
 from baybridge.names import nearest
+
+WALK_LASTS: Final = timedelta(hours=24)
+"""So long after a later version came may a walk that was begun before go on through its pages."""
 
 _FROM: Final = re.compile(r"from\(([1-9][0-9]{0,8})\)")
 _FORMS: Final = ("latest", "all", "from(N)")

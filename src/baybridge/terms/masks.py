@@ -212,13 +212,15 @@ def released_type(mask: Mask | None, column: ColumnType) -> ColumnType:
 
 def check_mask(mask: Mask, column: ColumnType, *, name: str) -> None:
     """Refuse (`terms_invalid`) a mask that the column's type does not take; a rounding changes something, and leaves something."""
-    taken = MASKS[_name(mask)].kinds
-    if column.kind not in taken or (isinstance(mask, Bucket) and not mask.fits(column.kind)):
+    if column.kind not in MASKS[_name(mask)].kinds:
         fitting = [each for each, facts in MASKS.items() if column.kind in facts.kinds]
         raise _misfit(mask, column, name, f"Masks for a column of type {column}: {', '.join(fitting)}.")
-    if isinstance(mask, Round) and mask.places not in _places(column):
-        lowest, *_, highest = _places(column) or (0, 0)
-        raise _misfit(mask, column, name, f"A column of type {column} is rounded from round({lowest}) to round({highest}).")
+    if isinstance(mask, Bucket) and not mask.fits(column.kind):
+        edges = "numbers" if column.kind in _NUMBERS else "dates"
+        raise _misfit(mask, column, name, f"The edges for a column of type {column} are {edges}.")
+    if isinstance(mask, Round) and mask.places not in (places := _places(column)):
+        rule = f"is rounded from round({places[0]}) to round({places[-1]})" if places else "has no digit to be rounded away"
+        raise _misfit(mask, column, name, f"A column of type {column} {rule}.")
 
 
 def _name(mask: Mask) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from baybridge.agreements.agreement import Agreement
 from baybridge.exchange import Exchange
@@ -34,6 +34,13 @@ async def listing(request: Request) -> Response:
 async def show(request: Request) -> Response:
     """Answer GET /agreements/{id}."""
     return await _answer(request, lambda exchange, principal, agreement_id: exchange.agree.show(principal, agreement_id))
+
+
+async def text(request: Request) -> Response:
+    """Answer GET /agreements/{id}/text: the terms in plain language."""
+    token, agreement_id = bearer(request), request.path_params["agreement"]
+    words = await call(request, lambda exchange: exchange.agree.text(signed_in(exchange, token), agreement_id))
+    return PlainTextResponse(words, headers={"cache-control": "private, no-cache", "vary": "Authorization"})
 
 
 async def ask(request: Request) -> Response:

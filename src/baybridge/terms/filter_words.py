@@ -1,0 +1,101 @@
+"""A row filter in plain words: one short line for each condition. A condition that has no words here refuses. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Final
+
+from baybridge.errors import Advice, Refused
+from baybridge.terms.cql2 import Always, And, Between, Comparison, Filter, In, IsNull, Not, Or, Property
+from baybridge.terms.words import day, moment, number, quoted
+
+_NUMBERS: Final = {"<": "is less than {}", "<=": "is {} or less", ">": "is more than {}", ">=": "is {} or more"}
+_TIMES: Final = {"<": "is before {}", "<=": "is {} or before", ">": "is after {}", ">=": "is {} or after"}
+_TEXTS: Final = {
+    "<": "sorts before {}",
+    "<=": "is {} or sorts before it",
+    ">": "sorts after {}",
+    ">=": "is {} or sorts after it",
+}
+
+
+def filter_lines(tree: Filter, *, indent: str = "") -> Iterator[str]:
+    """The filter as lines of a nested list. Raise Refused (`terms_not_understood`) for a node that is not known here."""
+    match tree:
+        case And(operands=operands):
+            yield from _group("All of these hold:", operands, indent)
+        case Or(operands=operands):
+            yield from _group("At least one of these holds:", operands, indent)
+        case Not(operand=In() | Between() | IsNull() as leaf):
+            yield f"{indent}- {_leaf(leaf, 'not ')}."
+        case Not(operand=operand):
+            yield from _group("This does not hold:", (operand,), indent)
+        case Always(value=value):
+            yield f"{indent}- This {'always' if value else 'never'} holds."
+        case _:
+            yield f"{indent}- {_leaf(tree, '')}."
+
+
+def _group(heading: str, operands: tuple[Filter, ...], indent: str) -> Iterator[str]:
+    yield f"{indent}- {heading}"
+    for operand in operands:
+        yield from filter_lines(operand, indent=indent + "  ")
+
+
+def _leaf(leaf: object, negation: str) -> str:
+    match leaf:
+        case Comparison(operator=operator, property=column, value=value):
+            return f"{_column(column)} {_compared(operator, value)}"
+        case Between(property=column, low=low, high=high):
+            return f"{_column(column)} is {negation}from {_value(low)} to {_value(high)}, ends included"
+        case In(property=column, values=values):
+            return f"{_column(column)} is {negation}one of: {', '.join(map(_value, values))}"
+        case IsNull(property=column):
+            return f"{_column(column)} is {negation}empty"
+        case _:
+            raise _unknown()
+
+
+def _column(column: object) -> str:
+    if type(column) is not Property:
+        raise _unknown()
+    return quoted(column.name)
+
+
+def _compared(operator: str, value: object) -> str:
+    if operator in {"=", "<>"}:
+        return f"is {'not ' if operator == '<>' else ''}{_value(value)}"
+    words = _NUMBERS if isinstance(value, Decimal) else _TEXTS if isinstance(value, str) else _TIMES
+    if operator not in words:
+        raise _unknown()
+    return words[operator].format(_value(value))
+
+
+def _value(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return quoted(value)
+        case Decimal():
+            return number(value)
+        case datetime():
+            return moment(value)
+        case date():
+            return day(value)
+        case _:
+            raise _unknown()
+
+
+def _unknown() -> Refused:
+    return Refused(
+        "terms_not_understood",
+        "The row filter holds a condition that this server has no words for.",
+        advice=Advice(
+            rule="Terms are shown in plain words in whole, or not at all.",
+            who_can_change="the operator of this server, by an upgrade, or the two parties, by a new agreement",
+            next_step="Read the terms as JSON, and tell the operator.",
+        ),
+    )
