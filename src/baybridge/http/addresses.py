@@ -68,7 +68,16 @@ ADDRESSES: Final = (
     GET(f"{_API}/organizations", administration.organizations, "All organizations", PUBLIC, {200: OrganizationsShape}),
     GET(_PRINCIPALS, administration.principals, "An organization's principals", _ADMIN, {200: PrincipalsShape}),
     POST(_PRINCIPALS, administration.add_principal, "Add a principal", _ADMIN, {201: PrincipalShape}, takes=PrincipalRequest),
-    POST(_TOKENS, administration.issue_token, "Issue a token", _ADMIN, {201: TokenShape}, takes=TokenRequest, codes=("not_found",)),
+    POST(
+        _TOKENS,
+        administration.issue_token,
+        "Issue a token",
+        _ADMIN,
+        {201: TokenShape},
+        takes=TokenRequest,
+        codes=("not_found",),
+        kept=False,
+    ),
     DELETE(f"{_TOKENS}/{{token}}", administration.revoke_token, "Revoke a token", SIGNED_IN, {204: None}, codes=_ADMIN_CODES),
     # Datasets.
     GET(f"{_API}/collections", collections.listing, "All datasets", PUBLIC, {200: CollectionsShape}),
