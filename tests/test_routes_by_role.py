@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,7 @@ from conftest import FLIGHTS, ROLES, Server, World, make_world, serving
 
 from baybridge.http.addresses import ADDRESSES
 from baybridge.http.contract import Token
+from baybridge.principals.principal import Move
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("roles")]
 
@@ -36,6 +38,14 @@ EXPECTED: Final = {
     f"GET {PEOPLE}": "401  403 403 403 403 200  403 403 403 403 403  403 403 403 403 403",
     f"POST {PEOPLE}": "401  403 403 403 403 201  403 403 403 403 403  403 403 403 403 403",
     f"POST {API}/tokens": "401  403 403 403 403 201  403 403 403 403 403  403 403 403 403 403",
+    f"GET {API}/organizations/{{organization}}/tokens": "401  200 200 200 200 200  403 403 403 403 403  403 403 403 403 403",
+    f"GET {API}/principals/{{principal}}": "401  403 403 403 403 200  403 403 403 403 403  403 403 403 403 403",
+    f"PUT {API}/principals/{{principal}}/roles": "401  403 403 403 403 200  403 403 403 403 403  403 403 403 403 403",
+    f"POST {API}/principals/{{principal}}/confirm": "401  409 409 409 409 409  403 403 403 403 403  403 403 403 403 403",
+    f"POST {API}/principals/{{principal}}/suspend": "401  403 403 403 403 200  403 403 403 403 403  403 403 403 403 403",
+    f"POST {API}/principals/{{principal}}/resume": "401  403 403 403 403 409  403 403 403 403 403  403 403 403 403 403",
+    f"POST {API}/principals/{{principal}}/offboard": "401  403 403 403 403 200  403 403 403 403 403  403 403 403 403 403",
+    f"POST {API}/tokens/{{token}}/rotate": "401  403 403 201 403 201  403 403 403 403 403  403 403 403 403 403",
     f"DELETE {API}/tokens/{{token}}": "401  403 403 204 403 204  403 403 403 403 403  403 403 403 403 403",
     f"GET {API}/collections": "200",
     f"GET {SET}": "200",
@@ -76,7 +86,8 @@ class Played:
             version="1",
             organization="bts",
             code="not_found",
-            token=self._token() if method == "DELETE" else "",
+            token=self._token() if "{token}" in template else "",
+            principal=self._principal() if "{principal}" in template else "",
             agreement=self.asked if template.rpartition("/")[2] not in ("offer", "terminate") else self.signed,
         )
         query = "?dry_run=true" if address == f"POST {SET}/versions" else ""
@@ -92,11 +103,19 @@ class Played:
             f"POST {API}/agreements": self.world.terms(purposes=["other"]),
             f"POST {ACT}/offer": {"terms": None},
             f"POST {ACT}/sign": {"terms_sha256": "0" * 64},
+            f"PUT {API}/principals/{{principal}}/roles": {"roles": ["auditor"]},
+            f"POST {API}/tokens/{{token}}/rotate": {},
+            **{f"POST {API}/principals/{{principal}}/{move}": REASON for move in Move},
             **{f"POST {ACT}/{act}": REASON for act in ("suspend", "resume", "revoke", "terminate")},
         }
         if address == f"POST {SET}/versions":
             return FLIGHTS
         return msgspec.json.encode(bodies[address]) if address in bodies else b""
+
+    def _principal(self) -> str:
+        """One of bts of its own for each request, because the acts change it."""
+        name = secrets.token_hex(8)
+        return self.world.exchange.administer.add_principal(self.world.person("bts", "admin"), "bts", name, "service", ["analyst"]).id
 
     def _token(self) -> str:
         administer = self.world.exchange.administer

@@ -9,7 +9,7 @@ from baybridge.http import probes
 from baybridge.http.contract import DECIDED, PUBLIC, SIGNED_IN, Address, only
 from baybridge.http.rest import administration, agreements, audit, collections, items
 from baybridge.http.rest.formats import FORMATS
-from baybridge.principals.principal import Role
+from baybridge.principals.principal import Move, Role
 from baybridge.wire.agreements import AgreementShape, AgreementsShape, OfferRequest, ReasonRequest, SignRequest
 from baybridge.wire.audit import EntriesShape, VerifierShape
 from baybridge.wire.collections import (
@@ -21,7 +21,17 @@ from baybridge.wire.collections import (
     VersionShape,
     VersionsShape,
 )
-from baybridge.wire.principals import OrganizationsShape, PrincipalRequest, PrincipalShape, PrincipalsShape, TokenRequest, TokenShape
+from baybridge.wire.principals import (
+    OrganizationsShape,
+    PrincipalRequest,
+    PrincipalShape,
+    PrincipalsShape,
+    RolesRequest,
+    RotateRequest,
+    TokenRequest,
+    TokenShape,
+    TokensShape,
+)
 from baybridge.wire.terms import TermsShape
 
 GET: Final = partial(Address, "GET")
@@ -30,7 +40,9 @@ PUT: Final = partial(Address, "PUT")
 DELETE: Final = partial(Address, "DELETE")
 
 _API: Final = "/api/v1"
-_PRINCIPALS: Final = f"{_API}/organizations/{{organization}}/principals"
+_ORGANIZATION: Final = f"{_API}/organizations/{{organization}}"
+_PRINCIPALS: Final = f"{_ORGANIZATION}/principals"
+_PRINCIPAL: Final = f"{_API}/principals/{{principal}}"
 _TOKENS: Final = f"{_API}/tokens"
 _DATASET: Final = f"{_API}/collections/{{dataset}}"
 _VERSION: Final = f"{_DATASET}/versions/{{version:int}}"
@@ -48,6 +60,7 @@ _SIGNATORY: Final = only(Role.SIGNATORY)
 _STEWARD: Final = only(Role.STEWARD)
 
 _ADMIN_CODES: Final = ("role_required", "token_wrong_organisation", "log_unavailable")
+_PEOPLE: Final = (*_ADMIN_CODES, "conflict", "second_person_required")
 _ACT: Final = ("terms_not_understood", "conflict")
 _TERMS: Final = ("terms_invalid", "filter_invalid", "unknown_column", *_ACT)
 _READ: Final = (
@@ -68,6 +81,30 @@ ADDRESSES: Final = (
     GET(f"{_API}/organizations", administration.organizations, "All organizations", PUBLIC, {200: OrganizationsShape}),
     GET(_PRINCIPALS, administration.principals, "An organization's principals", _ADMIN, {200: PrincipalsShape}),
     POST(_PRINCIPALS, administration.add_principal, "Add a principal", _ADMIN, {201: PrincipalShape}, takes=PrincipalRequest),
+    GET(f"{_ORGANIZATION}/tokens", administration.tokens, "An organization's tokens", SIGNED_IN, {200: TokensShape}),
+    GET(_PRINCIPAL, administration.principal, "A principal", SIGNED_IN, {200: PrincipalShape}, codes=_ADMIN_CODES),
+    PUT(
+        *(f"{_PRINCIPAL}/roles", administration.set_roles, "Set a principal's roles", _ADMIN, {200: PrincipalShape}),
+        takes=RolesRequest,
+        codes=_PEOPLE,
+    ),
+    POST(
+        f"{_PRINCIPAL}/confirm", administration.confirm, "Stand behind a colleague's roles", SIGNED_IN, {200: PrincipalShape}, codes=_PEOPLE
+    ),
+    *(
+        POST(
+            *(f"{_PRINCIPAL}/{act}", administration.moving(act), f"{act.capitalize()} a principal", _ADMIN, {200: PrincipalShape}),
+            takes=ReasonRequest,
+            codes=_PEOPLE,
+        )
+        for act in Move
+    ),
+    POST(
+        *(f"{_TOKENS}/{{token}}/rotate", administration.rotate_token, "Replace a token's secret", SIGNED_IN, {201: TokenShape}),
+        takes=RotateRequest,
+        codes=_ADMIN_CODES,
+        kept=False,
+    ),
     POST(
         _TOKENS,
         administration.issue_token,

@@ -112,5 +112,6 @@ async def _sign_checkpoints(exchange: Exchange, threads: ThreadPoolExecutor) -> 
         await asyncio.sleep(exchange.settings.checkpoint_seconds)
         try:
             await loop.run_in_executor(threads, exchange.watch.sign_new)
+            await loop.run_in_executor(threads, exchange.administer.note_last_use)
         except Exception:  # noqa: BLE001 -- the timer must outlive any failure; it is logged, and the next turn tries again
             _LOG.exception("signing a checkpoint failed; it is tried again")

@@ -124,11 +124,11 @@ class Address:
         if "{" in self.path:
             found |= {"not_found"}
         if self.who.token is not Token.UNREAD:
-            found |= {"invalid_request", "not_signed_in", "token_expired"}
+            found |= {"invalid_request", "not_signed_in", "token_expired", "principal_suspended", "organization_suspended"}
         if self.once:
             found |= {"request_under_way", "outcome_unknown", "idempotency_key_reused", "conflict"}
         if self.who.roles:
-            found |= {"role_required", "token_wrong_organisation", "log_unavailable"}
+            found |= {"role_required", "scope_required", "role_unconfirmed", "token_wrong_organisation", "log_unavailable"}
         return tuple(sorted(found))
 
 
