@@ -64,6 +64,9 @@ CODES: Final[dict[str, CodeFacts]] = {
     "conflict": CodeFacts(409, 8, "The thing has moved on; read its present state and try again."),
     "schema_unconfirmed": CodeFacts(409, 8, "A first publication needs a schema: confirm the proposal or give one."),
     "schema_is_contract": CodeFacts(409, 8, "The schema is the contract of published versions and cannot be changed this way."),
+    "request_under_way": CodeFacts(409, 75, "A request with this `Idempotency-Key` is being worked on; try again shortly."),
+    "outcome_unknown": CodeFacts(409, 8, "A request with this `Idempotency-Key` was begun and never answered; read the present state."),
+    "idempotency_key_reused": CodeFacts(422, 2, "The `Idempotency-Key` was sent before with another request."),
     "rows_rejected": CodeFacts(422, 8, "Some cells do not fit the schema; nothing was published."),
     # Unavailable: wait, then the same request succeeds.
     "extract_building": CodeFacts(503, 75, "The extract for this agreement and version is being made; try again shortly."),

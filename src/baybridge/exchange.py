@@ -26,6 +26,7 @@ from baybridge.names import nearest
 from baybridge.operate.administer import Administer
 from baybridge.operate.home import Home, Keys, find_home, make_home, read_keys, require_origin
 from baybridge.operate.look import Look
+from baybridge.operate.replies import Replies
 from baybridge.operate.watch import Watch
 from baybridge.publish import Publish
 from baybridge.publish.purge import Purge
@@ -234,6 +235,7 @@ class Exchange:
     disclose: Disclose
     watch: Watch
     catalog: Look
+    replies: Replies
 
     @classmethod
     def make(cls, root: Path, *, origin: str) -> Self:
@@ -288,6 +290,7 @@ class Exchange:
             ),
             watch=Watch(database, log, _now, keys.log),
             catalog=Look(database),
+            replies=Replies(database, _now),
         )
 
     def failing_parts(self) -> list[str]:

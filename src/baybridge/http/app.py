@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from baybridge.errors import BaybridgeError
 from baybridge.exchange import Exchange
+from baybridge.http import idempotency
 from baybridge.http.addresses import ADDRESSES
 from baybridge.http.contract import ADDRESS, Address
 from baybridge.http.cursors import Cursors
@@ -39,6 +40,8 @@ def _route(address: Address) -> Route:
         request.scope[ADDRESS] = address
         if address.is_api:
             parameters(request)
+        if address.once and idempotency.HEADER in request.headers:
+            return await idempotency.once(address, request)
         return await address.handler(request)
 
     return Route(address.path, answer, methods=[address.method])

@@ -57,6 +57,10 @@ class Parameter:
     place: str = "query"
 
 
+IDEMPOTENCY_KEY: Final = Parameter(
+    "Idempotency-Key", "A name of the caller's for this request: sent again, it is not done again.", place="header"
+)
+
 _NAME: Final = "[a-z][a-z0-9_]*"
 IN_PATH: Final = {
     "dataset": Parameter("dataset", "The dataset's id, `org.name`.", {"type": "string", "pattern": f"^{_NAME}\\.{_NAME}$"}, "path"),
@@ -76,7 +80,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Address:
     """One address. `gives` has the body of each answer that is no error, first the one of an act that was done.
 
-    `codes` are the errors of this address alone; `all_codes` adds those that follow from the rest of the row.
+    `codes` are the errors of this address alone; `all_codes` adds those that follow from the rest of the row. `acts` is False for a POST
+    that only reads. `kept` is False where the answer holds a secret, so that none is kept under an Idempotency-Key.
     """
 
     method: str
@@ -88,6 +93,8 @@ class Address:
     takes: Body = None
     parameters: tuple[Parameter, ...] = ()
     codes: tuple[str, ...] = ()
+    acts: bool = True
+    kept: bool = True
 
     @property
     def template(self) -> str:
@@ -98,6 +105,11 @@ class Address:
     def is_api(self) -> bool:
         """Whether this is of the API: what is not takes no notice of parameters."""
         return self.path.startswith("/api/")
+
+    @property
+    def once(self) -> bool:
+        """Whether an Idempotency-Key is honoured here: what makes or moves something by POST."""
+        return self.method == "POST" and self.acts
 
     def path_parameters(self) -> tuple[Parameter, ...]:
         """The parameters in the path. Raise KeyError for one that IN_PATH does not describe."""
@@ -114,6 +126,8 @@ class Address:
             found |= {"not_found"}
         if self.who.token is not Token.UNREAD:
             found |= {"invalid_request", "not_signed_in", "token_expired", "principal_suspended", "organization_suspended"}
+        if self.once:
+            found |= {"request_under_way", "outcome_unknown", "idempotency_key_reused", "conflict"}
         if self.who.roles:
             found |= {"role_required", "scope_required", "role_unconfirmed", "token_wrong_organisation", "log_unavailable"}
         return tuple(sorted(found))

@@ -11,7 +11,7 @@ import msgspec
 
 from baybridge import __version__
 from baybridge.errors import CODES
-from baybridge.http.contract import Address, Body, Parameter, Token
+from baybridge.http.contract import IDEMPOTENCY_KEY, Address, Body, Parameter, Token
 from baybridge.http.problems import MEDIA_TYPE
 from baybridge.wire.problems import ProblemShape
 
@@ -46,11 +46,12 @@ def document(addresses: Sequence[Address]) -> bytes:
 
 
 def _operation(address: Address, schemas: Mapping[Any, Json]) -> Json:
+    parameters = (*address.path_parameters(), *address.parameters, *((IDEMPOTENCY_KEY,) if address.once else ()))
     operation: Json = {
         "operationId": _operation_id(address),
         "summary": address.summary,
         "description": _who(address),
-        "parameters": [_parameter(each) for each in (*address.path_parameters(), *address.parameters)],
+        "parameters": [_parameter(each) for each in parameters],
         "responses": {
             **{str(status): _answer(_bodies(body), schemas) for status, body in sorted(address.gives.items())},
             **dict(_problems(address, schemas)),

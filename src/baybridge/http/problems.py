@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from baybridge.errors import CODES, Advice, BaybridgeError, Invalid, NotFound
+from baybridge.errors import CODES, Advice, BaybridgeError, Invalid, NotFound, Unavailable
 from baybridge.wire.collections import PublishReport
 from baybridge.wire.problems import PlaceShape, ProblemShape
 
@@ -52,10 +52,12 @@ def problem_response(request: Request, error: BaybridgeError, *, report: Publish
 
 
 def on_error(request: Request, error: Exception) -> Response:
-    """Starlette's handler for our own errors. A server's fault goes to its log, with its cause."""
+    """Starlette's handler for our own errors. A server's fault goes to its log with its cause; what passes by itself, as one line."""
     if not isinstance(error, BaybridgeError):
         raise error
-    if error.facts.status in {500, 503}:
+    if isinstance(error, Unavailable):  # a full disk fails each request alike: a traceback of each would fill what is left
+        _LOG.error("%s: %s (%s)", error.code, error.detail, type(error.__cause__).__name__ if error.__cause__ else "no other cause")
+    elif error.facts.status == CODES["internal"].status:
         _LOG.error("%s: %s", error.code, error.detail, exc_info=error.__cause__)
     return problem_response(request, error)
 
