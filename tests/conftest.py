@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, settings
 from baybridge.agreements.agreement import Agreement
 from baybridge.catalog.dataset import Access
 from baybridge.catalog.schema import parse_table_schema
+from baybridge.disclose import Ask, Encodable, Request
 from baybridge.exchange import Exchange
 from baybridge.names import DatasetName
 from baybridge.principals.principal import LOCAL_OPERATOR, Principal
@@ -60,6 +61,8 @@ class World:
         self.exchange.administer.add_organization(LOCAL_OPERATOR, name, name.upper())
         for role in ROLES:
             person = self.exchange.administer.add_principal(LOCAL_OPERATOR, name, f"{role} of {name}", "person", [role])
+            if person.pending:  # the steward, who is first, is the second person behind signatory and admin
+                person = self.exchange.administer.confirm(self.person(name, "steward"), person.id)
             self.people[name, role] = person
             self.secrets[name, role] = self.token(person)
 
@@ -111,6 +114,22 @@ class World:
         agree.offer(self.person(provider, "steward"), asked.id, None)
         agree.sign(self.person(provider, "signatory"), asked.id, asked.terms_sha256)
         return agree.sign(self.person(consumer, "signatory"), asked.id, asked.terms_sha256)
+
+
+def page_request(ask: Ask, encode: Callable[[Encodable], bytes], *, limit: int = 100) -> Request:
+    """The first page of what is asked for, with nothing else said."""
+    return Request(
+        ask=ask,
+        version=None,
+        sort=(),
+        limit=limit,
+        after=None,
+        cursor_extract=None,
+        known=frozenset(),
+        representation="rows",
+        channel="test",
+        encode=encode,
+    )
 
 
 def make_world(root: Path, *organizations: str) -> World:

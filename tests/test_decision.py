@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import rfc8785
 import sqlalchemy as sa
-from conftest import CONSUMER, PROVIDER, World
+from conftest import CONSUMER, PROVIDER, World, page_request
 from hypothesis import given, settings
 
 from baybridge.agreements import store
@@ -21,12 +21,12 @@ from baybridge.agreements.agreement import Agreement, Standing, State
 from baybridge.catalog.dataset import Access, Dataset, Version
 from baybridge.catalog.manifest import Manifest
 from baybridge.catalog.schema import Column, Schema
-from baybridge.disclose import Request, Stop
+from baybridge.disclose import Stop
 from baybridge.errors import CODES, Invalid, Refused, Unavailable
 from baybridge.names import DatasetName
 from baybridge.policy.decision import WALK_LASTS, Ask, Grant, Refusal, UsedColumn, decide
 from baybridge.policy.refusals import limit_reached
-from baybridge.principals.principal import LOCAL_OPERATOR, Principal, PrincipalKind, Role
+from baybridge.principals.principal import LOCAL_OPERATOR, Principal, PrincipalKind, Role, Scope
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
 from baybridge.terms.history import History
@@ -94,6 +94,10 @@ def someone(organization: str = CONSUMER, *roles: Role, purpose: str | None = No
     return Principal("prn_1", organization, "Someone", PrincipalKind.PERSON, frozenset(roles or (Role.ANALYST,)), purpose)
 
 
+def narrowed_steward() -> Principal:
+    return replace(someone(PROVIDER, Role.STEWARD), scopes=frozenset({Scope.PUBLISH}))
+
+
 def decided(
     ask: Ask,
     *agreements: Agreement,
@@ -128,6 +132,8 @@ REFUSALS: dict[str, tuple[str, Ask, Principal | None, Sequence[Agreement]]] = {
     "an auditor of the consumer": ("role_required", asking(), someone(CONSUMER, Role.AUDITOR), ONE),
     "a signatory and admin of the consumer": ("role_required", asking(), someone(CONSUMER, Role.SIGNATORY, Role.ADMIN), ONE),
     "an auditor of the owner": ("role_required", asking(), someone(PROVIDER, Role.AUDITOR), ONE),
+    "a token narrowed to other scopes": ("scope_required", asking(), replace(someone(), scopes=frozenset({Scope.AGREE})), ONE),
+    "the owner's token narrowed to publishing": ("scope_required", asking(), narrowed_steward(), ()),
     "the local operator": ("role_required", asking(), LOCAL_OPERATOR, ()),
     "no agreement": ("no_agreement", asking(), someone(), ()),
     "an agreement that is not the caller's": ("no_agreement", asking(agreement="AGR-0002"), someone(), ONE),
@@ -198,6 +204,7 @@ def test_every_code_that_the_decision_can_refuse_with_has_a_case():
     elsewhere = {
         *("invalid_request", "unknown_parameter", "cursor_invalid", "terms_invalid", "schema_invalid", "file_unreadable"),
         *("settings_invalid", "token_expired", "token_wrong_organisation"),
+        *("role_unconfirmed", "second_person_required", "principal_suspended", "organization_suspended"),
     }
     assert {case[0] for case in REFUSALS.values()} == codes - elsewhere
 
@@ -484,7 +491,7 @@ def read(world: World) -> int:
         return b"rows"
 
     ask = Ask(DatasetName.parse("bts.flights"), purpose="noise-study")
-    request = Request(ask, None, (), 100, None, None, frozenset(), "rows", "test", encode)
+    request = page_request(ask, encode)
     try:
         world.exchange.disclose.read(request, world.person(CONSUMER, "analyst"), Stop())
     except Refused:

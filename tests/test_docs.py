@@ -5,6 +5,8 @@ empty folder, top to bottom. `$ ` begins a command and `> ` goes on with it. Wha
 without any, only the exit status is looked at. The status is 0, or the number in brackets on the last line, as in `[5]`. A command that
 ends in `&` is a server: the page goes on when it has said where it serves. Pages say port 8080; the test puts a free one in its place.
 
+A `python` block among them is run as a script, in the environment of the commands before it. A line `print(...)  # text` prints that text.
+
 Each `http` block of docs/reference/http.md is sent, in order, to one real server, by the person that its first line names.
 """
 
@@ -33,6 +35,7 @@ from baybridge.cli.main import baybridge as command_line
 from baybridge.errors import CODES
 from baybridge.exchange import ENVIRONMENT_PREFIX, Settings
 from baybridge.http.app import ROUTES
+from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.wire.terms import TermsShape
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -70,7 +73,11 @@ class Example:
 
 
 def examples(text: str) -> Iterator[Example]:
-    for _, block in blocks(text, "console"):
+    for kind, block in blocks(text, "(?=console|python)"):
+        if kind == "python":
+            shown = re.findall(r"^ *print\(.*\)  # (.*)$", block, re.MULTILINE)
+            yield Example(f"python3 - <<'END'\n{block}END", "\n".join(shown), 0)
+            continue
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             first, *rest = part.splitlines()
             more = next((at for at, line in enumerate(rest) if not line.startswith(">")), len(rest))
@@ -139,8 +146,9 @@ def matches(shown: str, found: str) -> bool:
 
 
 def test_an_example_is_a_command_with_its_output_and_its_status() -> None:
-    text = "```console\n$ one \\\n> two\nsaid ... done\n[5]\n\n$ three &\n```\n```sh\n$ never\n```\n"
-    assert list(examples(text)) == [Example("one \\\ntwo", "said ... done", 5), Example("three &", "", 0)]
+    text = "```console\n$ one \\\n> two\nsaid ... done\n[5]\n\n$ three &\n```\n```sh\n$ never\n```\n```python\nprint(1)  # one\n```\n"
+    script = Example("python3 - <<'END'\nprint(1)  # one\nEND", "one", 0)
+    assert list(examples(text)) == [Example("one \\\ntwo", "said ... done", 5), Example("three &", "", 0), script]
 
 
 def test_an_example_with_another_output_or_status_is_found(tmp_path: Path) -> None:
@@ -282,7 +290,10 @@ def test_every_address_is_documented_and_nothing_else_is() -> None:
 
 def test_every_setting_is_documented() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| \w+ \| `([^`]*)` \| (.+) \|$", page("settings.md"), re.MULTILINE)
-    wanted = [(each.name, ENVIRONMENT_PREFIX + each.name.upper(), str(each.default), each.metadata["doc"]) for each in fields_of(Settings)]
+    wanted = [
+        (each.name, ENVIRONMENT_PREFIX + each.name.upper(), str("unset" if each.default is None else each.default), each.metadata["doc"])
+        for each in fields_of(Settings)
+    ]
     assert rows == wanted
 
 
@@ -342,7 +353,10 @@ def test_the_facts_of_each_entry_are_those_of_the_page(flights: World) -> None:
     agreement = flights.sign(flights.terms())
     admin, steward = flights.person("bts", "admin"), flights.person("bts", "steward")
     issued = flights.exchange.administer.issue_token(admin, steward.id, expires=None, purpose=None)
-    flights.exchange.administer.revoke_token(admin, issued.token.id)
+    rotated = flights.exchange.administer.rotate_token(admin, issued.token.id, overlap_seconds=0)
+    flights.exchange.administer.revoke_token(admin, rotated.token.id)
+    for act in (Move.SUSPEND, Move.RESUME):
+        flights.exchange.administer.move_organization(LOCAL_OPERATOR, "bts", act, "no")
     with serving(flights.root) as server, server.client(flights.secrets["dot", "analyst"]) as client:
         address = "/api/v1/collections/bts.flights/items"
         assert client.get(f"{address}?f=csv", headers={"baybridge-purpose": "noise-study"}).status_code == 200

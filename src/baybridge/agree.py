@@ -10,15 +10,15 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from baybridge.agreements import store
-from baybridge.agreements.agreement import Action, Agreement, Side, Signature, State, transition
+from baybridge.agreements.agreement import TRANSITIONS, Action, Agreement, Side, Signature, Standing, State, transition
 from baybridge.agreements.domains import key_of_domain
 from baybridge.audit.entry import Kind
 from baybridge.audit.log import Draft, Log
 from baybridge.catalog import store as catalog
 from baybridge.db import Database
 from baybridge.errors import Advice, Conflict, Invalid, NotFound, Refused
-from baybridge.principals.principal import Principal, PrincipalKind, Role, require_role
-from baybridge.principals.store import require_organization
+from baybridge.principals.principal import Principal, PrincipalKind, Role, Scope, require_role
+from baybridge.principals.store import find_principal, require_organization
 from baybridge.terms.terms import Terms, check_terms
 from baybridge.wire.terms import TermsShape
 
@@ -41,8 +41,9 @@ class Agree:
         provider = terms.dataset.organization
         with self._entering_refusals(principal, "request", provider), self.database.write() as connection:
             consumer = principal.organization
-            require_role(principal, consumer, Role.ANALYST, Role.STEWARD)
+            require_role(principal, consumer, Role.ANALYST, Role.STEWARD, scope=Scope.AGREE)
             require_organization(connection, consumer)
+            require_organization(connection, provider)
             self._check(connection, terms)
             if consumer == provider:
                 raise Invalid("terms_invalid", "An organization needs no agreement with itself: it reads its own datasets.")
@@ -74,7 +75,7 @@ class Agree:
         terms = None if shape is None else Terms.parse(shape)
 
         def offered(connection: sa.Connection, agreement: Agreement) -> Agreement:
-            require_role(principal, agreement.provider, Role.STEWARD)
+            require_role(principal, agreement.provider, Role.STEWARD, scope=Scope.AGREE)
             exact = _require_understood(agreement) if terms is None else terms
             if exact.dataset != agreement.dataset:
                 raise Invalid("terms_invalid", f"Agreement {agreement.id} is about {agreement.dataset}; the dataset cannot change.")
@@ -89,10 +90,11 @@ class Agree:
 
         def signed(connection: sa.Connection, agreement: Agreement) -> Agreement:
             side, action = _side_of(principal, agreement)
-            require_role(principal, principal.organization, Role.SIGNATORY)
+            require_role(principal, principal.organization, Role.SIGNATORY, scope=Scope.AGREE)
             _require_person(principal)
             terms = _require_understood(agreement)
             state = transition(agreement.state, action)
+            _require_two_persons(connection, principal, agreement)
             if terms_sha256 != agreement.terms_sha256:
                 raise Conflict(
                     "conflict",
@@ -133,10 +135,25 @@ class Agree:
         def ended(connection: sa.Connection, agreement: Agreement) -> Agreement:
             del connection
             _side_of(principal, agreement)
-            require_role(principal, principal.organization, Role.STEWARD, Role.SIGNATORY, Role.ANALYST)
+            require_role(principal, principal.organization, Role.STEWARD, Role.SIGNATORY, Role.ANALYST, scope=Scope.AGREE)
             return replace(agreement, state=transition(agreement.state, Action.TERMINATE), reason=_reason(reason))
 
         return self._act(principal, agreement_id, "terminate", ended)
+
+    def end_all(self, connection: sa.Connection, principal: Principal, organization: str, reason: str) -> None:
+        """End all that an organization is a party to, in the transaction that off-boards it.
+
+        What both sides have signed is revoked, what is still being negotiated is terminated, and what has ended stays as it is.
+        """
+        for agreement in store.of_party(connection, organization):
+            if agreement.standing(self.clock()) is Standing.EXPIRED:
+                continue
+            for action in (Action.REVOKE, Action.TERMINATE):
+                state = TRANSITIONS.get((agreement.state, action))
+                if state is not None:
+                    store.drop_references(connection, agreement.id)
+                    self._keep(connection, principal, agreement, replace(agreement, state=state, reason=reason), action.value)
+                    break
 
     def show(self, principal: Principal, agreement_id: str) -> Agreement:
         """An agreement, to its parties and to the local operator. Raise NotFound for everyone else."""
@@ -152,7 +169,7 @@ class Agree:
 
     def _provider_act(self, principal: Principal, agreement_id: str, action: Action, reason: str) -> Agreement:
         def moved(connection: sa.Connection, agreement: Agreement) -> Agreement:
-            require_role(principal, agreement.provider, Role.STEWARD, Role.SIGNATORY)
+            require_role(principal, agreement.provider, Role.STEWARD, Role.SIGNATORY, scope=Scope.AGREE)
             if action is Action.REVOKE:
                 store.drop_references(connection, agreement.id)
             return replace(agreement, state=transition(agreement.state, action), reason=_reason(reason))
@@ -171,13 +188,17 @@ class Agree:
             provider = _visible(connection, principal, agreement_id).provider
         with self._entering_refusals(principal, act, provider), self.database.write() as connection:
             before = _visible(connection, principal, agreement_id)
-            after = replace(change(connection, before), epoch=before.epoch + 1, updated=self.clock())
-            if after.terms is None:
-                store.stop(connection, after)
-            else:
-                store.save(connection, after)
-            self._enter(connection, principal, after, act)
-            return after
+            return self._keep(connection, principal, before, change(connection, before), act)
+
+    def _keep(self, connection: sa.Connection, principal: Principal, before: Agreement, changed: Agreement, act: str) -> Agreement:
+        """Store what an act has made of an agreement under the next epoch, and enter it."""
+        after = replace(changed, epoch=before.epoch + 1, updated=self.clock())
+        if after.terms is None:
+            store.stop(connection, after)
+        else:
+            store.save(connection, after)
+        self._enter(connection, principal, after, act)
+        return after
 
     def _check(self, connection: sa.Connection, terms: Terms) -> None:
         dataset = catalog.require(connection, terms.dataset)
@@ -257,6 +278,21 @@ def _require_person(principal: Principal) -> None:
             "Only a person can sign, not a service account.",
             advice=Advice(rule="A signature is a person's act.", who_can_change="a signatory", next_step="Have a signatory sign."),
         )
+
+
+def _require_two_persons(connection: sa.Connection, principal: Principal, agreement: Agreement) -> None:
+    """Refuse where the same human has signed already, for the other side: an identity may stand in two organizations."""
+    for each in agreement.signatures:
+        if each.principal == principal.id or find_principal(connection, each.principal).identity == principal.identity:
+            raise Refused(
+                "second_person_required",
+                "The other side's signature is by the same person.",
+                advice=Advice(
+                    rule="One person never signs for both sides.",
+                    who_can_change=f"another signatory of {principal.organization}",
+                    next_step="Have another signatory sign.",
+                ),
+            )
 
 
 def _require_understood(agreement: Agreement) -> Terms:

@@ -38,6 +38,11 @@ CODES: Final[dict[str, CodeFacts]] = {
     # Refused: someone else must change something first.
     "token_wrong_organisation": CodeFacts(403, 5, "The token acts for an organization that is not a party to what it names."),
     "role_required": CodeFacts(403, 5, "The principal lacks the role that this act needs."),
+    "role_unconfirmed": CodeFacts(403, 6, "The role was given, and no second person of the organization has confirmed it yet."),
+    "second_person_required": CodeFacts(403, 5, "The act needs another person than the one who asks for it."),
+    "scope_required": CodeFacts(403, 5, "The token is narrowed to scopes that do not cover this act."),
+    "principal_suspended": CodeFacts(403, 5, "The principal is suspended or off-boarded."),
+    "organization_suspended": CodeFacts(403, 5, "The organization is suspended or off-boarded."),
     "no_agreement": CodeFacts(403, 5, "No agreement of the caller's organization covers this dataset."),
     "request_pending": CodeFacts(403, 6, "An agreement was asked for and is not signed by both sides yet."),
     "agreement_not_started": CodeFacts(403, 5, "The agreement is signed and its start has not come."),

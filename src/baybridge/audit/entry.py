@@ -44,8 +44,11 @@ class Kind(StrEnum):
     DATASET_DECLARED = "dataset_declared"
     AGREEMENT_ACT = "agreement_act"
     ORGANIZATION_ADDED = "organization_added"
+    ORGANIZATION_ACT = "organization_act"
     PRINCIPAL_ADDED = "principal_added"
+    PRINCIPAL_ACT = "principal_act"
     TOKEN_ISSUED = "token_issued"  # noqa: S105 - the name of a kind, no secret
+    TOKEN_ROTATED = "token_rotated"  # noqa: S105 - the name of a kind, no secret
     TOKEN_REVOKED = "token_revoked"  # noqa: S105 - the name of a kind, no secret
 
 

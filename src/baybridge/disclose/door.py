@@ -26,6 +26,8 @@ from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Unavailable
 from baybridge.policy.decision import Ask, Grant, Refusal, decide
 from baybridge.policy.refusals import limit_reached
 from baybridge.principals.principal import Principal
+from baybridge.principals.store import still_acts
+from baybridge.principals.tokens import present
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
 
@@ -126,7 +128,7 @@ class Disclose:
     def read(self, request: Request, principal: Principal | None, stop: Stop) -> Answer:
         """Answer the request, with its entry durable, or raise the reason why not."""
 
-        def compute(version: Version, grant: Grant) -> tuple[Answer, Draft | None]:
+        def compute(principal: Principal | None, version: Version, grant: Grant) -> tuple[Answer, Draft | None]:
             return self._page(request, principal, version, grant, stop)
 
         answer, entry = self._granted(request, principal, compute)
@@ -138,7 +140,7 @@ class Disclose:
         The first rows are computed before the entry is made: what cannot be answered is refused, not begun.
         """
 
-        def compute(version: Version, grant: Grant) -> tuple[Answer | Stream, Draft | None]:
+        def compute(principal: Principal | None, version: Version, grant: Grant) -> tuple[Answer | Stream, Draft | None]:
             return self._stream(request, principal, version, grant, stop)
 
         answer, entry = self._granted(request, principal, compute)
@@ -150,23 +152,28 @@ class Disclose:
         return answer
 
     def _granted(
-        self, request: Read, principal: Principal | None, compute: Callable[[Version, Grant], tuple[Leaving, Draft | None]]
+        self,
+        request: Read,
+        principal: Principal | None,
+        compute: Callable[[Principal | None, Version, Grant], tuple[Leaving, Draft | None]],
     ) -> tuple[Leaving, int | None]:
         """Load, decide, compute, record.
 
         When the agreement moves between decision and entry, the request is decided again; nothing of the first try leaves.
         """
-        for _ in range(_TRIES):
+        for again in range(_TRIES):
+            if again and principal is not None:
+                principal = self._present(request, principal)
             known = self._load(request, principal)
             decision = decide(
                 request.ask, principal, known.dataset, known.version, known.agreements, now=self.clock(), superseded=known.superseded
             )
             if isinstance(decision, Refusal):
                 raise self._refused(request, principal, decision)
-            leaving, draft = compute(known.version, decision)
+            leaving, draft = compute(principal, known.version, decision)
             if draft is None:
                 return leaving, None
-            guard = _Guard(decision, rows=leaving.rows)
+            guard = _Guard(decision, principal, rows=leaving.rows)
             entry = self.log.record(draft, guard)
             if entry is not None:
                 return leaving, entry
@@ -206,7 +213,7 @@ class Disclose:
             page = self.engine.page(self._extract(grant), types, question, stop)
             body = request.encode(Encodable(version.number, digest, {name: types[name] for name in question.columns}, page))
             rows = len(page.rows)
-        answer = self._answer(version, grant, etag, body, rows=rows)
+        answer = self._answer(principal, version, grant, etag, body, rows=rows)
         outcome: dict[str, JSON] = {
             "bytes": 0 if body is None else len(body),
             "rows": rows,
@@ -223,7 +230,7 @@ class Disclose:
         etag = _etag(version, self.extracts.digest(grant.projection), request.representation, None)
         if _known(request, etag):
             unchanged: dict[str, JSON] = {"bytes": 0, "rows": 0, "sha256": None, "status": 304}
-            return self._answer(version, grant, etag, None, rows=0), self._draft(request, principal, grant, whole, unchanged)
+            return self._answer(principal, version, grant, etag, None, rows=0), self._draft(request, principal, grant, whole, unchanged)
         extract = self._extract(grant)
         rows = self.engine.count(extract, types, whole, stop)
         stream = Stream(
@@ -232,7 +239,7 @@ class Disclose:
             version=version.number,
             governed=grant.standing != "public",
             organization=version.dataset.organization,
-            stands=lambda: self._stands(grant),
+            stands=lambda: self._stands(grant, principal),
             stop=stop,
             batches=_begun(self.engine.stream(extract, types, whole, stop)),
             lines=request.begin({name: types[name] for name in whole.columns}),
@@ -240,7 +247,7 @@ class Disclose:
         opened: dict[str, JSON] = {"bytes": None, "rows": rows, "sha256": None, "status": 200, "stream": True}
         return stream, self._draft(request, principal, grant, whole, opened)
 
-    def _answer(self, version: Version, grant: Grant, etag: str, body: bytes | None, *, rows: int) -> Answer:
+    def _answer(self, principal: Principal | None, version: Version, grant: Grant, etag: str, body: bytes | None, *, rows: int) -> Answer:
         return Answer(
             body=body,
             rows=rows,
@@ -249,7 +256,7 @@ class Disclose:
             governed=grant.standing != "public",
             organization=version.dataset.organization,
             entry=None,
-            stands=lambda: self._stands(grant),
+            stands=lambda: self._stands(grant, principal),
         )
 
     def _entering_end(self, stream: Stream, request: Read, principal: Principal, opening: int) -> Callable[[Ending, HandedOut], None]:
@@ -279,9 +286,20 @@ class Disclose:
         with self.database.read() as connection:
             return unwrap_key(connection, key_id, wrapping_key=self.wrapping_key)
 
-    def _stands(self, grant: Grant) -> bool:
+    def _stands(self, grant: Grant, principal: Principal | None) -> bool:
         with self.database.read() as connection:
-            return _holds(grant, connection, self.clock())
+            return _holds(grant, principal, connection, self.clock())
+
+    def _present(self, request: Read, principal: Principal) -> Principal:
+        """The principal as it stands now. Raise the reason, entered, where it may not act any more or its provider takes no part."""
+        provider = request.ask.dataset.organization
+        facts: dict[str, JSON] = {
+            "actor": {"organization": principal.organization, "principal": principal.id},
+            "channel": request.channel,
+            "dataset": str(request.ask.dataset),
+        }
+        with self.log.entering_refusals(provider, facts), self.database.read() as connection:
+            return present(connection, principal, now=self.clock(), counterpart=provider)
 
     def _draft(
         self, request: Read, principal: Principal | None, grant: Grant, question: Question | Whole, outcome: Mapping[str, JSON]
@@ -327,8 +345,12 @@ class Disclose:
         return refusal.error()
 
 
-def _holds(grant: Grant, connection: sa.Connection, now: datetime) -> bool:
-    """Promise 5: whether the grant still holds."""
+def _holds(grant: Grant, principal: Principal | None, connection: sa.Connection, now: datetime) -> bool:
+    """Promise 5: whether the grant still holds, and whether who it was given to still acts."""
+    if principal is None or grant.standing == "public":
+        return True
+    if not still_acts(connection, principal, now=now, counterpart=grant.projection.dataset.organization):
+        return False
     agreement = grant.agreement
     if agreement is None:
         return True
@@ -343,12 +365,13 @@ class _Guard:
     """
 
     grant: Grant
+    principal: Principal | None
     rows: int
     reached: LimitReached | None = None
 
     def __call__(self, connection: sa.Connection, now: datetime) -> bool:
         self.reached = None
-        if not _holds(self.grant, connection, now):
+        if not _holds(self.grant, self.principal, connection, now):
             return False
         if self.grant.agreement is not None:
             self.reached = reserve(connection, self.grant.agreement, now, requests=1, rows=self.rows)

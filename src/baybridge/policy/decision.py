@@ -17,7 +17,7 @@ from baybridge.policy import refusals
 from baybridge.policy.ask import Ask, UsedColumn
 from baybridge.policy.projection import Projection, project
 from baybridge.policy.refusals import Refusal
-from baybridge.principals.principal import Principal, Role
+from baybridge.principals.principal import Principal, Role, Scope, scope_advice
 from baybridge.terms import cql2
 from baybridge.terms.history import History
 from baybridge.terms.terms import Limits, Terms, check_terms
@@ -73,6 +73,10 @@ def decide(
 
 def _standing(principal: Principal | None, dataset: Dataset) -> str | Refusal | None:
     """The standing agreement that needs no signature: the owner's own, or the public's. None where one must be signed."""
+    if principal is not None and not principal.reaches(Scope.READ):
+        if dataset.access is Access.PUBLIC:
+            return "public"
+        return Refusal("scope_required", "The token's scopes do not cover reading.", scope_advice(Scope.READ))
     if principal is not None and principal.organization == dataset.name.organization:
         if principal.acts_for(dataset.name.organization, *READERS):
             return "owner"

@@ -12,9 +12,10 @@ from starlette.responses import Response
 
 from baybridge.disclose import Ask, Encodable, Request, SortKey, Stream, StreamRequest, UsedColumn
 from baybridge.errors import Advice, Invalid, Place
+from baybridge.http.contract import Parameter
 from baybridge.http.cursors import Cursor, Cursors, question_hash
 from baybridge.http.faces import bearer, caller, parameters, serving
-from baybridge.http.rest.formats import Format, negotiate
+from baybridge.http.rest.formats import FORMATS, PAGES, Format, negotiate
 from baybridge.http.sending import AnswerResponse, StreamResponse, answering
 from baybridge.names import DatasetName, parse_purpose
 from baybridge.terms import cql2
@@ -23,7 +24,18 @@ from baybridge.wire.shape import LinkShape
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 10_000
-PARAMETERS: Final = ("filter", "filter-lang", "properties", "sortby", "limit", "cursor", "f")
+PARAMETERS: Final = (
+    Parameter("filter", "Which rows, as a filter."),
+    Parameter("filter-lang", "The language of the filter.", {"type": "string", "enum": ["cql2-text"]}),
+    Parameter("properties", "Which columns, parted by commas, in this order; all that are released without it."),
+    Parameter("sortby", "The order: columns parted by commas, `-` before a name for descending."),
+    Parameter("limit", f"Rows on a page, at most {MAX_LIMIT}; of a stream, all without it.", {"type": "integer", "minimum": 1}),
+    Parameter("cursor", "Where the walk stands; only from a link `next`."),
+    Parameter("f", "The format, where Accept does not say it.", {"type": "string", "enum": [PAGES, *FORMATS]}),
+    Parameter("Baybridge-Purpose", "The purpose of this read; without it, the one that the token is bound to.", place="header"),
+    Parameter("Baybridge-Agreement", "The agreement to read under, where several fit.", place="header"),
+    Parameter("If-None-Match", "ETags that the caller has.", place="header"),
+)
 _MAX_NAMES: Final = 2000
 _MAX_STREAM_DIGITS: Final = 12
 
@@ -41,7 +53,7 @@ async def items(request: HttpRequest) -> Response:
     """Answer GET .../items and .../versions/{n}/items: a page as JSON, or the whole answer as a stream of another format."""
     here = serving(request)
     token = bearer(request)
-    given = parameters(request, PARAMETERS)
+    given = parameters(request)
     streamed = negotiate(given.get("f"), request.headers.get("accept"))
     path_is_version = "version" in request.path_params
     disclose = here.exchange.disclose
