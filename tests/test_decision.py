@@ -526,7 +526,7 @@ STRANGE_TERMS = {
     "an unknown history": {"history": "until(3)"},
     "a limit of nothing": {"rows_per_day": 0},
     "a domain without linkage": {"pseudonym_domain": "cohort"},
-    "a filter in another language": {"row_filter": "origin LIKE 'J%'"},
+    "a filter in another language": {"row_filter": "origin ILIKE 'J%'"},
     "no purpose": {"purposes": []},
     "a column named twice": {"columns": ["flight", "flight"]},
     "a filter that is not in canonical form": {"row_filter": "origin='JFK'"},

@@ -112,6 +112,16 @@ def test_a_page_is_what_duckdb_answers_on_the_source_under_the_same_terms(
         assert answer.json()["items"] == as_json(engine, query)
 
 
+def test_a_filter_in_json_chooses_the_rows_of_the_same_filter_in_text(reader: httpx2.Client) -> None:
+    in_text = reader.get(ITEMS, params={"filter": "flight = 2 OR flight IS NULL"}).json()["items"]
+    document = '{"op":"or","args":[{"op":"=","args":[{"property":"flight"},2]},{"op":"isNull","args":[{"property":"flight"}]}]}'
+    assert reader.get(ITEMS, params={"filter": document, "filter-lang": "cql2-json"}).json()["items"] == in_text
+    assert in_text
+    refused = reader.get(ITEMS, params={"filter": "flight = 2", "filter-lang": "cql2-json"}).json()
+    assert (refused["code"], refused["errors"][0]["parameter"]) == ("filter_invalid", "filter")
+    assert reader.get(ITEMS, params={"filter": "TRUE", "filter-lang": "sql"}).json()["code"] == "invalid_request"
+
+
 def test_a_pseudonym_can_be_filtered_and_an_original_cannot_be_found(reader: httpx2.Client) -> None:
     tail = reader.get(ITEMS, params={"filter": "flight = 2"}).json()["items"][0]["tailnum"]
     found = reader.get(ITEMS, params={"filter": f"tailnum = '{tail}'"}).json()["items"]

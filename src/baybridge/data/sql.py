@@ -7,6 +7,11 @@ Rules of translation (golden pairs: tests/fixtures/filters.txt):
 - Doubles compare with the double nearest to the literal, so that 0.1 finds what was stored from 0.1; beyond the largest double that is
   infinity. As in DuckDB, NaN equals itself and is above everything, infinity included.
 - Text compares by Unicode code point, which is the order of UTF-8's bytes: no collation, no case folding, no normalisation.
+- CASEI replaces each character by the lower case of its upper case, one for one (Unicode's simple mappings), and then every sharp s by ss.
+  So I, i, and Turkish dotted and dotless i are one letter, and both sigmas are one. It does not compose: a letter and a combining accent
+  stay two characters.
+- ACCENTI decomposes (NFD), drops every mark (general category M) and composes again (NFC). Both together drop the marks first.
+- LIKE counts characters by code point, after folding; % and _ stand for line breaks too.
 - Instants are bound as instants and wall-clock times as such, so the session's time zone decides nothing.
 """
 
@@ -19,7 +24,24 @@ from pathlib import Path
 from typing import Final
 
 from baybridge.terms.columns import ColumnType, Kind
-from baybridge.terms.cql2 import Always, And, Between, Comparison, Filter, In, IsNull, Not, Operator, Or, Value, check
+from baybridge.terms.cql2 import (
+    Always,
+    And,
+    Between,
+    ColumnComparison,
+    Comparison,
+    Filter,
+    Fold,
+    In,
+    IsNull,
+    Like,
+    Not,
+    Operator,
+    Or,
+    Property,
+    Value,
+    check,
+)
 
 _SQL_TYPES: Final[dict[Kind, str]] = {
     Kind.TEXT: "VARCHAR",
@@ -86,12 +108,17 @@ def _condition(tree: Filter, columns: Mapping[str, ColumnType]) -> Sql:
         return Sql(f"NOT {text}", inner.parameters)
     if isinstance(tree, Always):
         return Sql("TRUE" if tree.value else "FALSE")
-    return _about_column(tree, _Target(quote(tree.property.name), columns[tree.property.name]))
+    target = _Target.of(tree.property, columns)
+    if isinstance(tree, ColumnComparison):
+        return Sql(f"{target.name} {tree.operator} {_Target.of(tree.other, columns).name}")
+    return _about_column(tree, target)
 
 
-def _about_column(leaf: Comparison | Between | In | IsNull, target: _Target) -> Sql:
+def _about_column(leaf: Comparison | Like | Between | In | IsNull, target: _Target) -> Sql:
     if isinstance(leaf, IsNull):
         return Sql(f"{target.name} IS NULL")
+    if isinstance(leaf, Like):
+        return Sql(f"{target.name} LIKE {target.bound} ESCAPE '\\'", (leaf.pattern,))
     if isinstance(leaf, In):
         return _in(leaf.values, target)
     if isinstance(leaf, Between):
@@ -103,19 +130,35 @@ def _joined(word: str, parts: tuple[Sql, ...]) -> Sql:
     return Sql(f"({word.join(part.text for part in parts)})", tuple(parameter for part in parts for parameter in part.parameters))
 
 
+def _folded(text: str, folds: tuple[Fold, ...]) -> str:
+    if Fold.ACCENTI in folds:
+        text = f"strip_accents({text})"
+    return f"replace(lower(upper({text})), 'ß', 'ss')" if Fold.CASEI in folds else text
+
+
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """The column that a condition is about: its quoted name and its type."""
+    """The column that a condition is about: its quoted name inside its folds, its type, and its folds."""
 
     name: str
     type: ColumnType
+    folds: tuple[Fold, ...]
+
+    @classmethod
+    def of(cls, column: Property, columns: Mapping[str, ColumnType]) -> _Target:
+        return cls(_folded(quote(column.name), column.folds), columns[column.name], column.folds)
+
+    @property
+    def bound(self) -> str:
+        """The place of one parameter of the column's type, inside the column's folds."""
+        return _folded(f"?::{sql_type(self.type)}", self.folds)
 
     def always(self, answer: str) -> Sql:
         """Give the answer for every value of the column, and NULL for NULL."""
         return Sql(f"CASE WHEN {self.name} IS NULL THEN NULL ELSE {answer} END")
 
     def compare(self, operator: Operator, bound: object) -> Sql:
-        return Sql(f"{self.name} {operator} ?::{sql_type(self.type)}", (bound,))
+        return Sql(f"{self.name} {operator} {self.bound}", (bound,))
 
 
 def _comparison(operator: Operator, value: Value, target: _Target) -> Sql:
@@ -134,7 +177,8 @@ def _in(values: tuple[Value, ...], target: _Target) -> Sql:
         return target.always("FALSE")
     # One parameter for the whole list: ten thousand of them take DuckDB 380 ms to plan, this 18 ms. The list holds no NULL and is not
     # empty, so IN over it is NULL exactly where the column is.
-    return Sql(f"{target.name} IN (SELECT unnest(?::{sql_type(target.type)}[]))", (bound,))
+    listed = _folded(f"unnest(?::{sql_type(target.type)}[])", target.folds)
+    return Sql(f"{target.name} IN (SELECT {listed})", (bound,))
 
 
 def _bound(value: Value) -> object:

@@ -131,7 +131,6 @@ class _Asked:
 
 
 def _asked(request: HttpRequest, given: dict[str, str]) -> _Asked:
-    _only(given, "filter-lang", "cql2-text")
     properties = _names(given.get("properties"), "properties")
     sort = _names(given.get("sortby"), "sortby")
     _require_distinct(properties, "properties")
@@ -143,7 +142,7 @@ def _asked(request: HttpRequest, given: dict[str, str]) -> _Asked:
             dataset=DatasetName.parse(request.path_params["dataset"]),
             columns=tuple(UsedColumn(each.name, "properties", each.position) for each in properties)
             + tuple(UsedColumn(each.name, "sortby", each.position) for each in sort),
-            row_filter=cql2.parse(given["filter"]) if "filter" in given else None,
+            row_filter=_filter(given),
             purpose=purpose_of(request),
             agreement=request.headers.get("baybridge-agreement"),
         ),
@@ -152,6 +151,19 @@ def _asked(request: HttpRequest, given: dict[str, str]) -> _Asked:
         known=frozenset(known_etags(request.headers.get("if-none-match", ""))),
         address=Address.of(request, given),
     )
+
+
+def _filter(given: dict[str, str]) -> cql2.Filter | None:
+    language = given.get("filter-lang", "cql2-text")
+    if language not in {"cql2-text", "cql2-json"}:
+        places = (Place("filter-lang", "only cql2-text or cql2-json"),)
+        raise Invalid("invalid_request", "filter-lang is not a language of filters here.", places=places)
+    if "filter" not in given:
+        return None
+    if language == "cql2-text":
+        return cql2.parse(given["filter"])
+    # Half a surrogate pair cannot come out of a query string, and would be no JSON.
+    return cql2.from_json(given["filter"].encode(errors="replace"), max_bytes=cql2.MAX_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,11 +273,6 @@ def _stream_limit(text: str | None) -> int | None:
     if text.isascii() and text.isdigit() and len(text) <= _MAX_STREAM_DIGITS and int(text):
         return int(text)
     raise Invalid("invalid_request", "limit is not a number of rows.", places=(Place("limit", "a whole number above 0"),))
-
-
-def _only(given: dict[str, str], parameter: str, value: str) -> None:
-    if given.get(parameter, value) != value:
-        raise Invalid("invalid_request", f"{parameter} takes {value} here.", places=(Place(parameter, f"only {value}"),))
 
 
 def purpose_of(request: HttpRequest) -> str | None:

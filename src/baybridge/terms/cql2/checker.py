@@ -9,7 +9,20 @@ from typing import Final
 from baybridge.errors import Advice, Invalid, Place
 from baybridge.names import nearest
 from baybridge.terms.columns import ColumnType, Kind
-from baybridge.terms.cql2.nodes import Between, Comparison, Filter, In, IsNull, LiteralKind, Property, leaves
+from baybridge.terms.cql2.nodes import (
+    Between,
+    ColumnComparison,
+    Comparison,
+    Filter,
+    In,
+    IsNull,
+    Like,
+    LiteralKind,
+    Operator,
+    Property,
+    leaves,
+    properties_of,
+)
 from baybridge.terms.cql2.refusals import Wrong, refusal
 
 
@@ -40,25 +53,42 @@ def check(tree: Filter, columns: Mapping[str, ColumnType]) -> None:
     `columns` are those that the caller may know: the hint for an unknown name is the nearest of them.
     Raise Invalid (`unknown_column`, `filter_invalid`) with the position of the name.
     """
+    for mentioned in properties_of(tree):
+        if mentioned.name not in columns:
+            raise _unknown(mentioned, columns)
     for leaf in leaves(tree):
-        column = columns.get(leaf.property.name)
-        if column is None:
-            raise _unknown(leaf.property, columns)
-        if not isinstance(leaf, IsNull):
+        column = columns[leaf.property.name]
+        if isinstance(leaf, ColumnComparison):
+            _check_columns(leaf, column, columns[leaf.other.name])
+        elif not isinstance(leaf, IsNull):
             _check_literals(leaf, column)
 
 
-def _check_literals(leaf: Comparison | Between | In, column: ColumnType) -> None:
+def _check_columns(leaf: ColumnComparison, column: ColumnType, other: ColumnType) -> None:
+    # One type, not one that both could be brought to: a common type rounds or overflows, and what is compared would be changed silently.
+    if column != other:
+        message = f"A column of type {column} is compared with one of type {other}."
+        raise refusal(Wrong(message, "Only columns of the same type are compared with each other."), leaf.other.position)
+    if leaf.property.folds and column.kind is not Kind.TEXT:
+        raise refusal(Wrong(f"This column's type is {column}.", "CASEI and ACCENTI take columns of type text."), leaf.property.position)
+    _check_order(leaf.operator, leaf.property, column)
+
+
+def _check_literals(leaf: Comparison | Like | Between | In, column: ColumnType) -> None:
     fit = _FITS[column.kind]
     if leaf.kind is not fit.kind:
         message = f"This column's type is {column}, and it is compared with a {leaf.kind.value}."
         raise refusal(Wrong(message, f"Write {fit.written}."), leaf.property.position)
-    ordered = isinstance(leaf, Between) or (isinstance(leaf, Comparison) and leaf.operator not in {"=", "<>"})
-    if ordered and column.kind is Kind.BOOLEAN:
+    if isinstance(leaf, Comparison | Between):
+        _check_order("<=" if isinstance(leaf, Between) else leaf.operator, leaf.property, column)
+
+
+def _check_order(operator: Operator, place: Property, column: ColumnType) -> None:
+    if operator not in {"=", "<>"} and column.kind is Kind.BOOLEAN:
         wrong = Wrong(
             "This column's type is boolean, which has no order.", "Write: column = TRUE, column <> TRUE, or column IN (TRUE, FALSE)."
         )
-        raise refusal(wrong, leaf.property.position)
+        raise refusal(wrong, place.position)
 
 
 def _unknown(name: Property, columns: Mapping[str, ColumnType]) -> Invalid:
@@ -69,7 +99,7 @@ def _unknown(name: Property, columns: Mapping[str, ColumnType]) -> Invalid:
         advice=Advice(
             rule="A filter names columns of the dataset, in the same letters, capitals included.",
             who_can_change="you",
-            next_step="Read the dataset's schema for its columns' names.",
+            next_step="Read the dataset's schema for its columns' names. Text is written in single quotes.",
         ),
         places=(Place("filter", "There is no column of this name.", column=name.position, hint=hint),),
     )

@@ -35,8 +35,9 @@ _TOKEN: Final = re.compile(
 )
 _RUNS_ON: Final = re.compile(rf"[{_PART}]")
 # Requirement /req/cql2-text/escaping: '' or \' is a quote, and \a \b \t \n \v \f \r are control characters. That a backslash is
-# written \\ follows from its being the escape character; every other sequence is refused, since readers of the standard differ on it.
+# written \\ follows from its being the escape character; \% and \_ are left to LIKE; every other sequence is refused.
 _ESCAPE: Final = re.compile(r"''|\\(.)", re.DOTALL)
+_WILD: Final = frozenset("%_")
 _ESCAPED: Final = {"'": "'", "\\": "\\", "a": "\a", "b": "\b", "t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r"}
 
 
@@ -57,11 +58,15 @@ class TokenKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token: its text with quotes and escapes resolved, and the 1-based character where it starts."""
+    r"""One token: its text with quotes and escapes resolved, and the 1-based character where it starts.
+
+    `wild` is the character of its first \% or \_, which stay as they are and only a pattern of LIKE may hold; 0 without one.
+    """
 
     kind: TokenKind
     text: str
     position: int
+    wild: int = 0
 
     def is_word(self, keyword: str) -> bool:
         """Tell whether this is the keyword, in any case. Only ASCII counts: Python upper-cases a long s to S."""
@@ -89,26 +94,33 @@ def _token(match: re.Match[str], text: str) -> Token:
     kind = TokenKind[str(match.lastgroup)]
     inner = match[kind.name]
     start = match.start()
+    wild = 0
     if kind is TokenKind.TEXT:
-        inner = _unescaped(inner, start + 1)
+        inner, wild = _unescaped(inner, start + 1)
     elif kind is TokenKind.NAME:
         if has_control(inner):
             raise refusal(refusals.UNCLOSED_NAME, start + 1)
         inner = inner.replace('""', '"')
     elif kind is TokenKind.NUMBER and _RUNS_ON.match(text, match.end()):
         raise refusal(refusals.BOUNDARY, match.end() + 1)
-    return Token(kind, inner, start + 1)
+    return Token(kind, inner, start + 1, wild)
 
 
-def _unescaped(inner: str, start: int) -> str:
+def _unescaped(inner: str, start: int) -> tuple[str, int]:
+    wild = 0
+
     def resolve(match: re.Match[str]) -> str:
+        nonlocal wild
         if match[1] is None:
             return "'"
+        if match[1] in _WILD:
+            wild = wild or start + match.start() + 1
+            return match[0]
         if match[1] not in _ESCAPED:
             raise refusal(refusals.ESCAPE, start + match.start() + 1)
         return _ESCAPED[match[1]]
 
-    return _ESCAPE.sub(resolve, inner)
+    return _ESCAPE.sub(resolve, inner), wild
 
 
 def _unreadable(character: str) -> refusals.Wrong:

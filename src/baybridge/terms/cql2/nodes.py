@@ -19,10 +19,18 @@ MAX_IN_ITEMS: Final = 10_000
 MAX_DIGITS: Final = 72
 MAX_EXPONENT: Final = 999
 _UNWRITABLE: Final = re.compile(r"[\0\ud800-\udfff]")
+_PATTERN: Final = re.compile(r"(?:[^\\]|\\[%_\\])*+", re.DOTALL)
 _CONTROL: Final = re.compile(r"[\0-\x1f\x7f-\x9f]")
 
 Value: TypeAlias = str | Decimal | bool | date | datetime
 Operator: TypeAlias = Literal["=", "<>", "<", "<=", ">", ">="]
+
+
+class Fold(StrEnum):
+    """What a comparison of texts overlooks, on both its sides alike: case, or accents. `data.sql` says what that is exactly."""
+
+    CASEI = "casei"
+    ACCENTI = "accenti"
 
 
 class LiteralKind(StrEnum):
@@ -88,24 +96,38 @@ def has_control(text: str) -> bool:
     return _CONTROL.search(text) is not None
 
 
-def _one_kind(values: tuple[Value, ...]) -> LiteralKind:
+def is_pattern(text: str) -> bool:
+    """Tell whether the text is a pattern of LIKE: a backslash is followed by %, _ or another backslash."""
+    return _PATTERN.fullmatch(text) is not None
+
+
+def _one_kind(values: tuple[Value, ...], folds: tuple[Fold, ...]) -> LiteralKind:
     kinds = {kind_of(value) for value in values}
     if len(kinds) != 1:
         raise ValueError("literals of one kind are needed here")
-    return kinds.pop()
+    kind = kinds.pop()
+    if folds and kind is not LiteralKind.TEXT:
+        raise ValueError("only text is folded")
+    return kind
 
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A column's name as the filter writes it, and the 1-based character where it stands, which equality leaves out."""
+    """A column's name as the filter writes it, and the 1-based character where it stands, which equality leaves out.
+
+    `folds` are those of the whole condition: CASEI(a) = CASEI('x') is `Comparison("=", Property("a", folds=(Fold.CASEI,)), "x")`.
+    """
 
     name: str
     position: int = field(default=1, compare=False)
+    folds: tuple[Fold, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a name that no filter text could hold."""
+        """Raise ValueError for a name that no filter text could hold, and for folds twice or out of the order of `Fold`."""
         if not self.name or not is_writable(self.name) or has_control(self.name):
             raise ValueError("not a property name")
+        if self.folds != tuple(fold for fold in Fold if fold in self.folds):
+            raise ValueError("folds twice or out of order")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +142,35 @@ class Comparison:
     def __post_init__(self) -> None:
         """Make the literal normal. Raise ValueError where it cannot be."""
         object.__setattr__(self, "value", _normal(self.value))
-        object.__setattr__(self, "kind", kind_of(self.value))
+        object.__setattr__(self, "kind", _one_kind((self.value,), self.property.folds))
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnComparison:
+    """`property operator other`, two columns of one type; NULL where either is NULL."""
+
+    operator: Operator
+    property: Property
+    other: Property
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless both sides have the same folds."""
+        if self.property.folds != self.other.folds:
+            raise ValueError("both columns are folded alike")
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """The whole text fits the pattern: % is any characters, _ one character, and a backslash takes their meaning from %, _ and itself."""
+
+    property: Property
+    pattern: str
+    kind: LiteralKind = field(init=False, repr=False, default=LiteralKind.TEXT)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for text that is no pattern."""
+        if not is_writable(self.pattern) or not is_pattern(self.pattern):
+            raise ValueError("not a pattern")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +186,7 @@ class Between:
         """Make the literals normal. Raise ValueError where they cannot be or differ in kind."""
         object.__setattr__(self, "low", _normal(self.low))
         object.__setattr__(self, "high", _normal(self.high))
-        object.__setattr__(self, "kind", _one_kind((self.low, self.high)))
+        object.__setattr__(self, "kind", _one_kind((self.low, self.high), self.property.folds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +202,19 @@ class In:
         if len(self.values) > MAX_IN_ITEMS:
             raise ValueError("too many values in one IN")
         object.__setattr__(self, "values", tuple(map(_normal, self.values)))
-        object.__setattr__(self, "kind", _one_kind(self.values))
+        object.__setattr__(self, "kind", _one_kind(self.values, self.property.folds))
 
 
 @dataclass(frozen=True, slots=True)
 class IsNull:
-    """The column is NULL: never itself NULL."""
+    """The column is NULL: never itself NULL, and nothing to fold."""
 
     property: Property
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for folds, which change no NULL."""
+        if self.property.folds:
+            raise ValueError("a test for NULL has no folds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +255,8 @@ class Not:
     operand: Filter
 
 
-Filter: TypeAlias = Comparison | Between | In | IsNull | Always | And | Or | Not
-Leaf: TypeAlias = Comparison | Between | In | IsNull
+Leaf: TypeAlias = Comparison | ColumnComparison | Like | Between | In | IsNull
+Filter: TypeAlias = Leaf | Always | And | Or | Not
 
 
 def conjunction(filters: Iterable[Filter]) -> Filter:
@@ -225,7 +280,7 @@ def disjunction(filters: Iterable[Filter]) -> Filter:
 
 
 def leaves(tree: Filter) -> tuple[Leaf, ...]:
-    """Give the conditions on single columns, in the order of the text."""
+    """Give the conditions on columns, in the order of the text."""
     found: list[Leaf] = []
     waiting: list[Filter] = [tree]
     while waiting:
@@ -241,7 +296,12 @@ def leaves(tree: Filter) -> tuple[Leaf, ...]:
 
 def properties_of(tree: Filter) -> tuple[Property, ...]:
     """Give every mention of a column, in the order of the text; a column mentioned twice is there twice."""
-    return tuple(leaf.property for leaf in leaves(tree))
+    found: list[Property] = []
+    for leaf in leaves(tree):
+        found.append(leaf.property)
+        if isinstance(leaf, ColumnComparison):
+            found.append(leaf.other)
+    return tuple(found)
 
 
 def nesting(tree: Filter) -> int:
@@ -254,5 +314,5 @@ def nesting(tree: Filter) -> int:
         if isinstance(node, And | Or):
             waiting.extend((operand, level + isinstance(operand, And | Or)) for operand in node.operands)
         elif isinstance(node, Not):
-            waiting.append((node.operand, level + (not isinstance(node.operand, Between | In | IsNull))))
+            waiting.append((node.operand, level + (not isinstance(node.operand, Like | Between | In | IsNull))))
     return deepest

@@ -3,59 +3,58 @@
     condition   = all { OR all }
     all         = factor { AND factor }
     factor      = [ NOT ] ( "(" condition ")" | predicate | NOT factor )
-    predicate   = TRUE | FALSE | literal operator property
-                | property ( operator literal | IS [NOT] NULL | [NOT] BETWEEN literal AND literal | [NOT] IN list )
+    predicate   = TRUE | FALSE | operand operator operand
+                | operand ( IS [NOT] NULL | [NOT] LIKE text | [NOT] BETWEEN literal AND literal | [NOT] IN list )
     list        = "(" literal { "," literal } ")"
+    operand     = property | literal | ( CASEI | ACCENTI ) "(" operand ")"
 
-Source: cql2.bnf 1.0.0 of OGC 21-065r2, conformance class Basic CQL2, and the two predicates of Advanced Comparison Operators that
-need no pattern. Beyond the standard: NOT NOT, BETWEEN over every ordered kind, any text in a quoted name, and TIMESTAMP without a zone.
+Source: cql2.bnf 1.0.0 of OGC 21-065r2, conformance classes Basic CQL2, Advanced Comparison Operators, Case-insensitive Comparison,
+Accent-insensitive Comparison and Property-Property Comparisons. CASEI and ACCENTI stand on both sides or on neither. Beyond the standard:
+NOT NOT, BETWEEN over every ordered kind, any text in a quoted name, and TIMESTAMP without a zone.
 """
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, date, datetime, timedelta, timezone
+from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Final
 
 from baybridge.errors import Invalid
 from baybridge.terms.cql2 import refusals
 from baybridge.terms.cql2.lexer import Token, TokenKind, tokens
+from baybridge.terms.cql2.literals import date_of, number_of, timestamp_of
 from baybridge.terms.cql2.nodes import (
     MAX_IN_ITEMS,
     Always,
     Between,
+    ColumnComparison,
     Comparison,
     Filter,
+    Fold,
     In,
     IsNull,
+    Like,
     Not,
     Operator,
     Property,
     Value,
     conjunction,
     disjunction,
+    is_pattern,
     is_writable,
     kind_of,
     nesting,
-    normal_number,
 )
 from baybridge.terms.cql2.printer import RESERVED, to_text
 from baybridge.terms.cql2.refusals import Wrong, refusal
 
 MAX_BYTES: Final = 8192
 MAX_NESTING: Final = 64
-_MAX_NUMBER: Final = 80
-# A power of ten that could still belong to a number within bounds; longer ones are refused before any arithmetic.
-_EXPONENT: Final = re.compile(r"[eE][+-]?0*[0-9]{1,4}\Z")
-_OPERATORS: Final[dict[str, Operator]] = {"=": "=", "<>": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-_FLIPPED: Final[dict[Operator, Operator]] = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+OPERATORS: Final[dict[str, Operator]] = {"=": "=", "<>": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+FLIPPED: Final[dict[Operator, Operator]] = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 # SQL writes DATE '2024-01-31'; CQL2 puts the text in parentheses.
 _SQL_STYLE: Final = {"DATE": refusals.DATE, "TIMESTAMP": refusals.TIMESTAMP}
-_DATE: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
-_TIMESTAMP: Final = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,6}))?(?:(Z)|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))?"
-)
 
 
 def parse(text: str, *, max_bytes: int = MAX_BYTES) -> Filter:
@@ -78,6 +77,16 @@ def _bounded(text: str, max_bytes: int) -> None:
     if len(text.encode()) > max_bytes:
         wrong = Wrong(f"A filter has at most {max_bytes} bytes of UTF-8, also when it is written out in full.", "Ask in several requests.")
         raise refusal(wrong, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Literal:
+    """A literal as it stands in the text: its value, where it starts, its folds, and where its first escape of a pattern is, or 0."""
+
+    value: Value
+    position: int
+    folds: tuple[Fold, ...]
+    wild: int
 
 
 class _Parser:
@@ -160,41 +169,60 @@ class _Parser:
         return inner
 
     def _predicate(self) -> Filter:
-        if self._is_property():
-            return self._about(self._property())
-        value = self._literal(refusals.LITERAL_FIRST)
+        left = self._operand(refusals.LITERAL_FIRST)
+        if isinstance(left, Property):
+            return self._about(left)
         if self._token.kind is TokenKind.OPERATOR:
-            operator = _OPERATORS[self._take().text]
-            if not self._is_property():
-                raise self._unexpected(refusals.TWO_LITERALS)
-            return Comparison(_FLIPPED[operator], self._property(), value)
-        if isinstance(value, bool):
-            return Always(value)
+            operator = OPERATORS[self._take().text]
+            right = self._operand(refusals.TWO_LITERALS)
+            if not isinstance(right, Property):
+                raise refusal(refusals.TWO_LITERALS, right.position)
+            return Comparison(FLIPPED[operator], right, _value(left, right))
+        if isinstance(left.value, bool):
+            return Always(left.value)
         raise self._unexpected(refusals.LITERAL_FIRST)
 
     def _about(self, name: Property) -> Filter:
         if self._token.kind is TokenKind.OPERATOR:
-            operator = _OPERATORS[self._take().text]
-            return Comparison(operator, name, self._literal(refusals.NO_LITERAL))
+            return self._comparison(name, OPERATORS[self._take().text])
         if self._took_word("IS"):
             negated = self._took_word("NOT")
             self._expect_word("NULL", refusals.IS)
-            return Not(IsNull(name)) if negated else IsNull(name)
+            tested = IsNull(Property(name.name, name.position))
+            return Not(tested) if negated else tested
         negated = self._took_word("NOT")
         found: Filter
         if self._took_word("BETWEEN"):
             found = self._between(name)
         elif self._took_word("IN"):
             found = self._in(name)
+        elif self._took_word("LIKE"):
+            found = self._like(name)
         else:
             raise self._unexpected(refusals.NO_CONDITION)
         return Not(found) if negated else found
 
+    def _comparison(self, name: Property, operator: Operator) -> Comparison | ColumnComparison:
+        other = self._operand(refusals.NO_LITERAL)
+        if not isinstance(other, Property):
+            return Comparison(operator, name, _value(other, name))
+        if other.folds != name.folds:
+            raise refusal(refusals.FOLDS, other.position)
+        return ColumnComparison(operator, name, other)
+
+    def _like(self, name: Property) -> Like:
+        pattern = self._literal()
+        if not isinstance(pattern.value, str) or not is_pattern(pattern.value):
+            raise refusal(refusals.PATTERN, pattern.position)
+        if pattern.folds != name.folds:
+            raise refusal(refusals.FOLDS, pattern.position)
+        return Like(name, pattern.value)
+
     def _between(self, name: Property) -> Between:
-        low = self._literal(refusals.NO_LITERAL)
+        low = _value(self._literal(), name)
         self._expect_word("AND", Wrong("BETWEEN has two ends joined by AND.", "Write: column BETWEEN 1 AND 9."))
         position = self._token.position
-        high = self._literal(refusals.NO_LITERAL)
+        high = _value(self._literal(), name)
         if kind_of(high) is not kind_of(low):
             raise refusal(refusals.MIXED, position)
         return Between(name, low, high)
@@ -204,7 +232,7 @@ class _Parser:
         values: list[Value] = []
         while True:
             position = self._token.position
-            values.append(self._literal(refusals.NO_LITERAL))
+            values.append(_value(self._literal(), name))
             if kind_of(values[-1]) is not kind_of(values[0]):
                 raise refusal(refusals.MIXED, position)
             if len(values) > MAX_IN_ITEMS:
@@ -215,20 +243,49 @@ class _Parser:
         self._expect(TokenKind.CLOSE, Wrong("A comma or a closing parenthesis is needed here.", "Write: column IN ('a', 'b')."))
         return In(name, tuple(values))
 
+    def _literal(self) -> _Literal:
+        if self._is_property():
+            raise self._unexpected(refusals.TWO_COLUMNS)
+        found = self._operand(refusals.NO_LITERAL)
+        if isinstance(found, Property):
+            raise refusal(refusals.TWO_COLUMNS, found.position)
+        return found
+
+    def _operand(self, otherwise: Wrong) -> Property | _Literal:
+        """Read a column or a literal, inside CASEI and ACCENTI or bare."""
+        start = self._token.position
+        folds: list[Fold] = []
+        while self._next_opens and (self._token.is_word("CASEI") or self._token.is_word("ACCENTI")):
+            folds.append(Fold(self._token.text.lower()))
+            if folds.count(folds[-1]) > 1:
+                raise refusal(refusals.FOLDED, self._token.position)
+            self._take()
+            self._take()
+        ordered = tuple(fold for fold in Fold if fold in folds)
+        found: Property | _Literal
+        token = self._token
+        if self._is_property():
+            self._take()
+            found = Property(token.text, token.position, ordered)
+        else:
+            found = _Literal(self._bare_literal(otherwise), start, ordered, token.wild)
+            if folds and not isinstance(found.value, str):
+                raise refusal(refusals.FOLDED, token.position)
+        for _ in folds:
+            self._expect(TokenKind.CLOSE, refusals.FOLDED)
+        return found
+
     def _is_property(self) -> bool:
         token = self._token
         if token.kind is TokenKind.WORD:
-            return not self._next_opens and not (token.text.isascii() and token.text.upper() in RESERVED)
+            is_sql_style = self._next_kind is TokenKind.TEXT and token.text.upper() in _SQL_STYLE
+            return not self._next_opens and not is_sql_style and not (token.text.isascii() and token.text.upper() in RESERVED)
         return token.kind is TokenKind.NAME
 
-    def _property(self) -> Property:
-        token = self._take()
-        return Property(token.text, token.position)
-
-    def _literal(self, otherwise: Wrong) -> Value:
+    def _bare_literal(self, otherwise: Wrong) -> Value:
         token = self._token
         if token.kind is TokenKind.NUMBER:
-            return _number(self._take())
+            return self._number()
         if token.kind is TokenKind.TEXT:
             return self._take().text
         if token.is_word("TRUE") or token.is_word("FALSE"):
@@ -237,8 +294,15 @@ class _Parser:
             return self._time()
         raise self._unexpected(otherwise)
 
+    def _number(self) -> Decimal:
+        token = self._take()
+        try:
+            return number_of(token.text)
+        except ValueError as error:
+            raise refusal(refusals.NUMBER, token.position) from error
+
     def _time(self) -> date:
-        wanted, read = (refusals.DATE, _date) if self._take().is_word("DATE") else (refusals.TIMESTAMP, _timestamp)
+        wanted, read = (refusals.DATE, date_of) if self._take().is_word("DATE") else (refusals.TIMESTAMP, timestamp_of)
         self._take()
         token = self._expect(TokenKind.TEXT, wanted)
         self._expect(TokenKind.CLOSE, wanted)
@@ -254,43 +318,21 @@ class _Parser:
         signed = token.kind is TokenKind.NUMBER and token.text[0] in "+-"
         if token.kind is TokenKind.ARITHMETIC or token.is_word("DIV") or (signed and otherwise is not refusals.TWO_LITERALS):
             wrong = refusals.ARITHMETIC
-        elif token.is_word("LIKE") or token.is_word("ILIKE"):
-            wrong = refusals.LIKE
+        elif token.is_word("ILIKE"):
+            wrong = refusals.ILIKE
         elif token.is_word("NULL"):
             wrong = refusals.NULL_LITERAL
         elif token.kind is TokenKind.WORD and self._next_opens and token.text.upper() not in RESERVED:
             wrong = refusals.function_refusal(token.text)
-        elif self._is_property() and otherwise is refusals.NO_LITERAL:
-            wrong = _SQL_STYLE.get(token.text.upper(), refusals.TWO_COLUMNS) if self._next_kind is TokenKind.TEXT else refusals.TWO_COLUMNS
+        elif token.kind is TokenKind.WORD and self._next_kind is TokenKind.TEXT:
+            wrong = _SQL_STYLE.get(token.text.upper(), otherwise)
         return refusal(wrong, token.position)
 
 
-def _number(token: Token) -> Decimal:
-    power = re.search(r"[eE]", token.text)
-    if len(token.text) > _MAX_NUMBER or (power and not _EXPONENT.match(token.text, power.start())):
-        raise refusal(refusals.NUMBER, token.position)
-    try:
-        return normal_number(Decimal(token.text))
-    except ValueError as error:
-        raise refusal(refusals.NUMBER, token.position) from error
-
-
-def _date(text: str) -> date:
-    match = _DATE.fullmatch(text)
-    if match is None:
-        raise ValueError("not a date")
-    return date(int(match[1]), int(match[2]), int(match[3]))
-
-
-def _timestamp(text: str) -> datetime:
-    match = _TIMESTAMP.fullmatch(text)
-    if match is None:
-        raise ValueError("not a timestamp")
-    year, month, day, hour, minute, second = (int(match[group]) for group in range(1, 7))
-    moment = datetime(year, month, day, hour, minute, second, int((match[7] or "").ljust(6, "0")))  # noqa: DTZ001 - the zone follows
-    if match[8]:
-        return moment.replace(tzinfo=UTC)
-    if match[9]:
-        offset = timedelta(hours=int(match[10]), minutes=int(match[11]))
-        return moment.replace(tzinfo=timezone(-offset if match[9] == "-" else offset)).astimezone(UTC)
-    return moment
+def _value(literal: _Literal, column: Property) -> Value:
+    """The literal's value, once it may stand beside the column: folded alike, and no escape of a pattern in it."""
+    if literal.wild:
+        raise refusal(refusals.ESCAPE, literal.wild)
+    if literal.folds != column.folds:
+        raise refusal(refusals.FOLDS, literal.position)
+    return literal.value

@@ -11,7 +11,22 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
-from baybridge.terms.cql2.nodes import Always, And, Between, Comparison, Filter, In, IsNull, Not, Or, Value
+from baybridge.terms.cql2.nodes import (
+    Always,
+    And,
+    Between,
+    ColumnComparison,
+    Comparison,
+    Filter,
+    Fold,
+    In,
+    IsNull,
+    Like,
+    Not,
+    Or,
+    Property,
+    Value,
+)
 
 # Words that the grammar gives a meaning of their own wherever they stand; a column so named goes in double quotes.
 RESERVED: Final = frozenset({"AND", "BETWEEN", "DIV", "FALSE", "ILIKE", "IN", "IS", "LIKE", "NOT", "NULL", "OR", "TRUE"})
@@ -29,23 +44,39 @@ def to_text(tree: Filter) -> str:
         word = " AND " if isinstance(tree, And) else " OR "
         return word.join(f"({to_text(operand)})" if isinstance(operand, And | Or) else to_text(operand) for operand in tree.operands)
     if isinstance(tree, Not):
-        if isinstance(tree.operand, Between | In | IsNull):
+        if isinstance(tree.operand, Like | Between | In | IsNull):
             return _about_column(tree.operand, "NOT ")
         return f"NOT ({to_text(tree.operand)})"
     if isinstance(tree, Always):
         return _value(tree.value)
     if isinstance(tree, Comparison):
-        return f"{_name(tree.property.name)} {tree.operator} {_value(tree.value)}"
+        return f"{_property(tree.property)} {tree.operator} {_folded(_value(tree.value), tree.property.folds)}"
+    if isinstance(tree, ColumnComparison):
+        return f"{_property(tree.property)} {tree.operator} {_property(tree.other)}"
     return _about_column(tree, "")
 
 
-def _about_column(leaf: Between | In | IsNull, negation: str) -> str:
-    name = _name(leaf.property.name)
+def _about_column(leaf: Like | Between | In | IsNull, negation: str) -> str:
+    name = _property(leaf.property)
+    if isinstance(leaf, IsNull):
+        return f"{name} IS {negation}NULL"
+    values = leaf.values if isinstance(leaf, In) else (leaf.low, leaf.high) if isinstance(leaf, Between) else (leaf.pattern,)
+    written = [_folded(_value(value), leaf.property.folds) for value in values]
     if isinstance(leaf, Between):
-        return f"{name} {negation}BETWEEN {_value(leaf.low)} AND {_value(leaf.high)}"
+        return f"{name} {negation}BETWEEN {written[0]} AND {written[1]}"
     if isinstance(leaf, In):
-        return f"{name} {negation}IN ({', '.join(map(_value, leaf.values))})"
-    return f"{name} IS {negation}NULL"
+        return f"{name} {negation}IN ({', '.join(written)})"
+    return f"{name} {negation}LIKE {written[0]}"
+
+
+def _property(column: Property) -> str:
+    return _folded(_name(column.name), column.folds)
+
+
+def _folded(text: str, folds: tuple[Fold, ...]) -> str:
+    for fold in reversed(folds):
+        text = f"{fold.value.upper()}({text})"
+    return text
 
 
 def _name(name: str) -> str:

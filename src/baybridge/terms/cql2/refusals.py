@@ -10,7 +10,9 @@ from typing import Final
 
 from baybridge.errors import Advice, Invalid, Place
 
-_RULE: Final = "A filter is Basic CQL2 text: columns compared with literals, IN, BETWEEN, IS NULL, AND, OR, NOT and parentheses."
+_RULE: Final = (
+    "A filter is CQL2: columns compared with literals or columns, LIKE, IN, BETWEEN, IS NULL, CASEI, ACCENTI, AND, OR, NOT and parentheses."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +23,12 @@ class Wrong:
     hint: str
 
 
-ARITHMETIC: Final = Wrong("Arithmetic is not supported in a filter.", "Work the number out and compare the column with it: amount > 150.")
+ARITHMETIC: Final = Wrong(
+    "Arithmetic (class Arithmetic Expressions) is not supported in a filter.",
+    "Work the number out and compare the column with it: amount > 150.",
+)
 TWO_COLUMNS: Final = Wrong(
-    "A column is compared with a literal, not with another column.",
+    "IN, BETWEEN and LIKE compare a column with literals, not with another column.",
     "Text is written in single quotes, 'text'; double quotes hold a column's name.",
 )
 NULL_LITERAL: Final = Wrong(
@@ -42,11 +47,17 @@ NO_LITERAL: Final = Wrong(
 MIXED: Final = Wrong("The literals of one condition are of one kind.", "Write all of them as numbers, or all as 'text', and so on.")
 COMPOUND: Final = Wrong("A condition cannot be compared or combined with a value.", "Join conditions with AND and OR.")
 AFTER_END: Final = Wrong("The filter should have ended, or gone on with AND or OR, here.", "Join conditions with AND and OR.")
-FUNCTION: Final = Wrong("Functions are not supported in a filter.", "Compare the column itself with a literal.")
-LIKE: Final = Wrong(
-    "LIKE is not supported in a filter.",
-    "For a prefix, compare the text: code >= 'A1' AND code < 'A2'; for known values: code IN ('A1', 'A2').",
+FUNCTION: Final = Wrong("Functions (class Functions) are not supported in a filter.", "Compare the column itself with a literal.")
+ILIKE: Final = Wrong("ILIKE is not an operator of CQL2.", "Write: CASEI(name) LIKE CASEI('smith%').")
+PATTERN: Final = Wrong(
+    "LIKE takes a pattern: text in which a backslash stands before %, _ or another backslash only.",
+    "Write: name LIKE 'Smith%'; a percent sign itself is \\\\%.",
 )
+FOLDS: Final = Wrong(
+    "CASEI and ACCENTI stand on both sides of a condition or on neither.",
+    "Write: CASEI(name) = CASEI('smith'), ACCENTI(name) = ACCENTI('José').",
+)
+FOLDED: Final = Wrong("CASEI and ACCENTI take one column or one text, each of them once.", "Write: CASEI(ACCENTI(name)).")
 IS: Final = Wrong("IS is followed by NULL or NOT NULL.", "For a boolean column write: column = TRUE.")
 DEPTH: Final = Wrong(
     "The filter is nested deeper than 64 levels.", "Use fewer parentheses and NOTs; many values of one column go into one IN."
@@ -75,17 +86,21 @@ CONTROL: Final = Wrong("A control character stands outside quotes, or a NUL or h
 BOUNDARY: Final = Wrong("A number runs into the next word.", "Put a space between them, or quotes around text that starts with a digit.")
 
 FUNCTIONS: Final[dict[str, Wrong]] = {
-    "CASEI": Wrong("CASEI is not supported in a filter.", "Compare the exact text, or list the spellings: name IN ('Main St', 'MAIN ST')."),
-    "ACCENTI": Wrong("ACCENTI is not supported in a filter.", "Compare the exact text, or list the spellings: name IN ('José', 'Jose')."),
     "INTERVAL": Wrong("INTERVAL is not supported in a filter.", "Write: day BETWEEN DATE('2024-01-01') AND DATE('2024-01-31')."),
 }
 FUNCTION_FAMILIES: Final[dict[str, Wrong]] = {
     "S_": Wrong(
-        "Spatial functions are not supported in a filter.",
+        "Spatial functions (classes Basic Spatial and Spatial Functions) are not supported in a filter.",
         "Compare coordinate columns: lon BETWEEN -123 AND -122 AND lat BETWEEN 37 AND 38.",
     ),
-    "T_": Wrong("Temporal functions are not supported in a filter.", "Compare the column: day < DATE('2024-01-31'), or use BETWEEN."),
-    "A_": Wrong("Array functions are not supported in a filter.", "Compare one column with a list of values: column IN ('a', 'b')."),
+    "T_": Wrong(
+        "Temporal functions (class Temporal Functions) are not supported in a filter.",
+        "Compare the column: day < DATE('2024-01-31'), or use BETWEEN.",
+    ),
+    "A_": Wrong(
+        "Array functions (class Array Functions) are not supported in a filter.",
+        "Compare one column with a list of values: column IN ('a', 'b').",
+    ),
 }
 # Spellings of other languages, longest first where one starts another.
 STRANGERS: Final[dict[str, Wrong]] = {
@@ -113,4 +128,14 @@ def refusal(wrong: Wrong, position: int) -> Invalid:
         f"The filter cannot be read at character {position}: {wrong.message}",
         advice=Advice(rule=_RULE, who_can_change="you", next_step=wrong.hint),
         places=(Place("filter", wrong.message, column=position, hint=wrong.hint),),
+    )
+
+
+def refusal_in_json(wrong: Wrong, pointer: str) -> Invalid:
+    """Make the error for what is wrong at this JSON pointer of the filter."""
+    return Invalid(
+        "filter_invalid",
+        f"The filter cannot be read at {pointer or 'its top'}: {wrong.message}",
+        advice=Advice(rule=_RULE, who_can_change="you", next_step=wrong.hint),
+        places=(Place(f"filter{pointer}", wrong.message, hint=wrong.hint),),
     )
