@@ -34,7 +34,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 PROVIDER = "bts"
 CONSUMER = "dot"
-ROLES = ("steward", "signatory", "analyst", "auditor", "admin")
+ROLES = ("steward", "signatory", "analyst", "auditor", "admin", "privacy_officer", "security_officer", "counsel")
 
 FLIGHTS = b"""flight,carrier,tailnum,origin,dest,delay,distance,departed
 1,UA,N14228,EWR,IAH,2,1400.5,2013-01-01T10:00:00Z

@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from baybridge.agree import Agree
+from baybridge.agree import Agree, Desk, Inbox, SignTogether
 from baybridge.audit.log import Log
 from baybridge.data.engines.duckdb import Engine
 from baybridge.data.extracts import Extracts
@@ -147,6 +147,8 @@ class Exchange:
     administer: Administer
     publish: Publish
     agree: Agree
+    umbrellas: SignTogether
+    inbox: Inbox
     disclose: Disclose
     watch: Watch
     catalog: Look
@@ -166,6 +168,7 @@ class Exchange:
         database = _open_catalog(home)
         log = Log(database=database, origin=settings.origin, clock=_now, entropy=secrets.token_bytes)
         objects = Objects(home.objects)
+        desk = Desk(database, log, _now, secrets.token_bytes, keys.wrapping)
         return cls(
             home=home,
             settings=settings,
@@ -175,7 +178,9 @@ class Exchange:
             log=log,
             administer=Administer(database, log, _now, secrets.token_bytes),
             publish=Publish(database, log, objects, home.scratch, _now, settings.build_memory),
-            agree=Agree(database, log, _now, secrets.token_bytes, keys.wrapping),
+            agree=Agree(desk),
+            umbrellas=SignTogether(desk),
+            inbox=Inbox(desk),
             disclose=Disclose(
                 database=database,
                 log=log,

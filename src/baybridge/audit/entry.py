@@ -42,6 +42,7 @@ class Kind(StrEnum):
     PUBLICATION = "publication"
     DATASET_DECLARED = "dataset_declared"
     AGREEMENT_ACT = "agreement_act"
+    APPROVALS_REQUIRED = "approvals_required"
     ORGANIZATION_ADDED = "organization_added"
     PRINCIPAL_ADDED = "principal_added"
     TOKEN_ISSUED = "token_issued"  # noqa: S105 - the name of a kind, no secret

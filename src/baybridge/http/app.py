@@ -22,7 +22,7 @@ from baybridge.exchange import Exchange
 from baybridge.http.cursors import Cursors
 from baybridge.http.faces import Serving, call
 from baybridge.http.problems import on_departure, on_error, on_failure, on_http_exception
-from baybridge.http.rest import administration, agreements, audit, collections, items
+from baybridge.http.rest import administration, agreements, audit, collections, items, notices, umbrellas
 
 THREADS: Final = 96
 WATCHERS: Final = 8
@@ -75,8 +75,22 @@ ROUTES: Final = (
     Route(f"{_API}/agreements", agreements.ask, methods=["POST"]),
     Route(f"{_API}/agreements/{{agreement}}", agreements.show, methods=["GET"]),
     Route(f"{_API}/agreements/{{agreement}}/offer", agreements.offer, methods=["POST"]),
+    Route(f"{_API}/agreements/{{agreement}}/request", agreements.counter, methods=["POST"]),
+    Route(f"{_API}/agreements/{{agreement}}/approve", agreements.approve, methods=["POST"]),
     Route(f"{_API}/agreements/{{agreement}}/sign", agreements.sign, methods=["POST"]),
+    Route(f"{_API}/agreements/{{agreement}}/terminate", agreements.terminate, methods=["POST"]),
+    Route(f"{_API}/agreements/{{agreement}}/close", agreements.close, methods=["POST"]),
+    Route(f"{_API}/agreements/{{agreement}}/successor", agreements.succeed, methods=["POST"]),
     *(Route(f"{_API}/agreements/{{agreement}}/{act}", agreements.act(act), methods=["POST"]) for act in agreements.REASONED),
+    Route(f"{_API}/umbrellas", umbrellas.listing, methods=["GET"]),
+    Route(f"{_API}/umbrellas", umbrellas.ask, methods=["POST"]),
+    Route(f"{_API}/umbrellas/{{umbrella}}", umbrellas.show, methods=["GET"]),
+    Route(f"{_API}/umbrellas/{{umbrella}}/offer", umbrellas.offer, methods=["POST"]),
+    Route(f"{_API}/umbrellas/{{umbrella}}/sign", umbrellas.sign, methods=["POST"]),
+    Route(f"{_API}/notices", notices.listing, methods=["GET"]),
+    Route(f"{_API}/notices/{{notice}}/read", notices.mark_read, methods=["POST"]),
+    Route(f"{_API}/organizations/{{organization}}/approvals", notices.approvals, methods=["GET"]),
+    Route(f"{_API}/organizations/{{organization}}/approvals", notices.require_approvals, methods=["PUT"]),
     Route(f"{_API}/audit/{{organization}}/checkpoint", audit.checkpoint, methods=["GET"]),
     Route(f"{_API}/audit/{{organization}}/verifier", audit.verifier, methods=["GET"]),
     Route(f"{_API}/audit/{{organization}}/entries", audit.entries, methods=["GET"]),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from baybridge.agreements.agreement import Agreement
+from baybridge.agreements.agreement import Agreement, possible_acts
+from baybridge.agreements.notices import Notice
+from baybridge.agreements.umbrellas import Umbrella
 from baybridge.catalog.dataset import Access, Dataset, Version
 from baybridge.catalog.schema import to_table_schema
 from baybridge.operate.administer import Issued
 from baybridge.principals.principal import Principal
 from baybridge.publish import Publication
 from baybridge.terms.terms import format_instant
-from baybridge.wire.agreements import AgreementShape, SignatureShape
+from baybridge.wire.agreements import AgreementShape, ApprovalShape, SignatureShape, UmbrellaShape
 from baybridge.wire.collections import CollectionShape, ColumnProfileShape, PublishReport, RejectShape, VersionShape
+from baybridge.wire.notices import NoticeShape
 from baybridge.wire.principals import PrincipalShape, TokenShape
 from baybridge.wire.shape import LinkShape
 
@@ -40,6 +43,50 @@ def agreement_shape(agreement: Agreement, *, now: datetime) -> AgreementShape:
         reason=agreement.reason,
         created=format_instant(agreement.created),
         updated=format_instant(agreement.updated),
+        epoch=agreement.epoch,
+        approvals=[
+            ApprovalShape(
+                organization=each.organization,
+                role=each.role,
+                principal=each.principal,
+                terms_sha256=each.terms_sha256,
+                time=format_instant(each.time),
+            )
+            for each in agreement.approvals
+        ],
+        code=agreement.code,
+        statement=agreement.statement,
+        umbrella=agreement.umbrella,
+        supersedes=agreement.supersedes,
+        took_over=None if agreement.took_over is None else format_instant(agreement.took_over),
+        successor=agreement.successor,
+        handed_over=None if agreement.handed_over is None else format_instant(agreement.handed_over),
+        possible=possible_acts(agreement.state_at(now)),
+    )
+
+
+def umbrella_shape(umbrella: Umbrella, *, now: datetime) -> UmbrellaShape:
+    """An umbrella, and where each agreement under it stands at `now`."""
+    return UmbrellaShape(
+        id=umbrella.id,
+        title=umbrella.title,
+        provider=umbrella.provider,
+        consumer=umbrella.consumer,
+        created=format_instant(umbrella.created),
+        terms_sha256=umbrella.digest(),
+        agreements=[agreement_shape(each, now=now) for each in umbrella.agreements],
+    )
+
+
+def notice_shape(notice: Notice) -> NoticeShape:
+    """A notice as its organization reads it."""
+    return NoticeShape(
+        id=notice.id,
+        time=format_instant(notice.time),
+        kind=notice.kind,
+        subject=notice.subject,
+        text=notice.text,
+        read=None if notice.read is None else format_instant(notice.read),
     )
 
 
