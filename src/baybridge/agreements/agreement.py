@@ -272,11 +272,13 @@ def transition(agreement: Agreement, action: Action, now: datetime) -> State:
 
 def possible_acts(state: State) -> list[str]:
     """The acts that parties can do in a state, each with whose it is: `sign (provider)`, `terminate (provider or consumer)`."""
-    acts: dict[str, list[Side]] = {}
+    acts: dict[str, set[Side]] = {}
     for before, action in TRANSITIONS:
         if before is state and SIDES[action]:
-            acts.setdefault(action.word, []).extend(SIDES[action])
-    return [f"{word} ({' or '.join(sides)})" for word, sides in acts.items()]
+            acts.setdefault(action.word, set()).update(SIDES[action])
+    if (state, Action.SUPERSEDE) in TRANSITIONS:
+        acts["successor"] = set(_BOTH)
+    return [f"{word} ({' or '.join(side for side in _BOTH if side in sides)})" for word, sides in acts.items()]
 
 
 def columns_of(terms: Terms) -> frozenset[str]:

@@ -14,7 +14,7 @@ from baybridge.principals.principal import Principal
 from baybridge.publish import Publication
 from baybridge.terms.terms import format_instant
 from baybridge.wire.agreements import AgreementShape, ApprovalShape, SignatureShape, UmbrellaShape
-from baybridge.wire.collections import CollectionShape, ColumnProfileShape, PublishReport, RejectShape, VersionShape
+from baybridge.wire.collections import CollectionShape, ColumnProfileShape, PublishReport, RejectShape, SuspensionShape, VersionShape
 from baybridge.wire.notices import NoticeShape
 from baybridge.wire.principals import PrincipalShape, TokenShape
 from baybridge.wire.shape import LinkShape
@@ -170,4 +170,8 @@ def publish_report(publication: Publication) -> PublishReport:
         ],
         rejects=[RejectShape(row=each.row, column=each.column, rule=each.rule, value=each.value) for each in publication.rejects],
         entry=publication.entry,
+        suspends=[
+            SuspensionShape(agreement=each.agreement.id, consumer=each.agreement.consumer, columns=list(each.columns))
+            for each in publication.suspends
+        ],
     )

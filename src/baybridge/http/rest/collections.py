@@ -21,7 +21,7 @@ from baybridge.operate.look import Described
 from baybridge.publish import Declaration, Publication, Upload
 from baybridge.wire.collections import CollectionsShape, DeclareRequest, VersionsShape
 
-PUBLISH_PARAMETERS: Final = ("null", "key", "accept_schema", "dry_run")
+PUBLISH_PARAMETERS: Final = ("null", "key", "accept_schema", "dry_run", "suspend")
 
 
 async def listing(request: Request) -> Response:
@@ -78,6 +78,7 @@ async def declare(request: Request) -> Response:
         description=asked.description,
         access=None if asked.access is None else parse_access(asked.access),
         schema=None if asked.schema is None else parse_table_schema(asked.schema),
+        schema_change=asked.schema_change,
     )
 
     def act(exchange: Exchange) -> Described:
@@ -99,6 +100,7 @@ async def publish(request: Request) -> Response:
         key=tuple(name for name in given.get("key", "").split(",") if name),
         accept_schema=_yes(given, "accept_schema"),
         dry_run=_yes(given, "dry_run"),
+        suspend=_yes(given, "suspend"),
     )
 
     def act(exchange: Exchange) -> Publication:
