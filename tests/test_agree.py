@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
+import sqlalchemy as sa
 from conftest import FLIGHTS, ROLES, Server, World, make_world, serving
 from negotiating import in_state, log, outcome, perform, stored, who
 
@@ -346,3 +347,13 @@ def test_requests_at_once_get_ids_of_their_own(parties: World) -> None:
     for thread in threads:
         thread.join()
     assert len(set(ids)) == 8
+
+
+def test_an_agreement_that_has_moved_leaves_no_reference_to_an_extract_behind(parties: World) -> None:
+    """A revoke that comes between the decision and the note of its extract: nothing would ever drop that note again."""
+    agreement = in_state(parties, "FINALIZED")
+    perform(parties, agreement.id, "revoke")
+    with parties.exchange.database.write() as connection:
+        assert not store.refer_to_extract(connection, agreement, "0" * 64, now=agreement.created)
+        kept = sa.select(sa.func.count()).select_from(store.EXTRACT_REFERENCES).where(store.EXTRACT_REFERENCES.c.extract_sha256 == "0" * 64)
+        assert connection.execute(kept).scalar() == 0

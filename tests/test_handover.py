@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import FLIGHTS, Server, World, make_world, serving
+from conftest import FLIGHTS, Server, World, make_world, serving, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 from negotiating import log, outcome, perform
@@ -101,15 +101,21 @@ def test_readers_in_a_loop_see_no_instant_with_both_agreements_or_with_neither(p
     readers = [threading.Thread(target=read, args=(mine,)) for mine in seen]
     for reader in readers:
         reader.start()
-    for _ in range(6):
-        current = succeed(parties, current, row_filter=None)
+    for turn in range(7):
+        so_far = [len(mine) for mine in seen]
+        wait_until(lambda so_far=so_far: all(len(mine) > before for mine, before in zip(seen, so_far, strict=True)), seconds=60)
+        if turn < 6:
+            later = datetime.now(UTC) + timedelta(seconds=0.5)  # every second hand-over comes by the clock, while nobody acts
+            current = succeed(parties, current, row_filter=None, **({"start": later.isoformat()} if turn % 2 else {}))
+            wait_until(lambda at=current.took_over: at is not None and datetime.now(UTC) > at)
     stopping.set()
     for reader in readers:
         reader.join()
     outcomes = {each for mine in seen for each in mine}
-    assert all(len(mine) > 6 for mine in seen)
     assert outcomes <= {(200, ""), (503, "extract_building")}, outcomes
-    assert (200, "") in outcomes
+    under = [each["agreement"]["id"] for each in log(parties) if each["kind"] == "disclosure" and each["purpose"] == purpose]
+    assert under == sorted(under), "nothing is disclosed under an agreement whose place another has taken"
+    assert len(set(under)) == 7
 
 
 def test_a_successor_with_a_later_start_takes_over_then_and_not_before(parties: World) -> None:

@@ -25,7 +25,7 @@ def schema_without(flights: World, *dropped: str, **retyped: str) -> Schema:
     fields = [each for each in document["fields"] if each["name"] not in dropped]
     for each in fields:
         if each["name"] in retyped:
-            each["baybridge:type"] = each["type"] = retyped[each["name"]]
+            each["type"], each["baybridge:type"] = "string", retyped[each["name"]]
     return parse_table_schema(document | {"fields": fields})
 
 
@@ -95,7 +95,7 @@ def test_what_lost_a_column_is_not_resumed_but_replaced(flights: World) -> None:
 def test_a_version_that_retypes_a_column_suspends_who_names_it(flights: World) -> None:
     named = flights.sign(flights.terms(columns=["flight", "delay"], masks={}))
     other = flights.sign(flights.terms(columns=["flight"], masks={}, purposes=["b"]))
-    declare(flights, schema_without(flights, delay="string"))
+    declare(flights, schema_without(flights, delay="text"))
     assert publish(flights, FLIGHTS, suspend=True).version == 2
     assert [show(flights, each).state for each in (named, other)] == ["SUSPENDED", "FINALIZED"]
 
