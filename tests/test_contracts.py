@@ -11,7 +11,7 @@ from typing import Any, Final
 import httpx2
 import msgspec
 import pytest
-from conftest import FLIGHTS, Server, World, make_world, serving
+from conftest import FLIGHTS, OFFICERS, Server, World, make_world, serving
 
 from baybridge.agreements.umbrellas import Umbrella
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
@@ -151,6 +151,7 @@ class Stage:
 
 def make_stage(root: Path) -> Iterator[Stage]:
     world = make_world(root)
+    world.employ("bts", *OFFICERS)
     world.publish("bts.flights", FLIGHTS, key=("flight",))
     agree, analyst, steward = world.exchange.agree, world.person(*ANALYST), world.person(*STEWARD)
     other = world.terms(purposes=["other-study"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,7 @@ from typing import Any
 import httpx2
 import msgspec
 import pytest
-from conftest import FLIGHTS, Server, World, make_world, serving
+from conftest import FLIGHTS, OFFICERS, Server, World, make_world, serving, wait_until
 from life_story import STORY, Step
 from negotiating import log
 
@@ -98,11 +97,11 @@ class Stage:
         return self.post((PARTIES[side], ACTS[act][side]), f"/{agreement['id']}/{act}", body)
 
     def begin(self, state: str) -> dict[str, Any]:
-        """A new agreement on its way to that state; one that shall expire does so a second and a half later."""
+        """A new agreement on its way to that state; one that shall expire does so in six seconds."""
         now = datetime.now(UTC)
         changes: dict[str, object] = {
             "SCHEDULED": {"start": (now + timedelta(days=9)).isoformat()},
-            "EXPIRED": {"end": (now + timedelta(seconds=3)).isoformat()},
+            "EXPIRED": {"end": (now + timedelta(seconds=6)).isoformat()},
         }.get(state, {})
         asked = self.post(("dot", "analyst"), "", self.world.terms(**changes))
         assert asked.status_code == 201
@@ -123,6 +122,8 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     world = make_world(tmp_path_factory.mktemp("life") / "home")
+    for organization in PARTIES.values():
+        world.employ(organization, *OFFICERS)
     world.publish("bts.flights", FLIGHTS, key=("flight",))
     with serving(world.root) as server:
         yield Stage(world, server, {})
@@ -148,7 +149,7 @@ def test_every_act_in_every_state_by_every_side_happens_or_is_a_conflict_that_sa
     fresh = {(act, side): stage.begin(state) for act, (sides, _) in possible.items() for side in sides}
     standing = stage.begin(state)
     if state == "EXPIRED":
-        time.sleep(3)
+        wait_until(lambda: stage.show(standing["id"])["state"] == "EXPIRED")
     assert stage.show(standing["id"])["state"] == state
     for act, sides in ACTS.items():
         for side in sides:

@@ -8,19 +8,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import FLIGHTS, World, make_world, serving
+from conftest import FLIGHTS, OFFICERS, World, make_world, serving
 from negotiating import in_state, log, outcome, perform, stored
 
 from baybridge.agreements.agreement import Agreement
 from baybridge.agreements.umbrellas import Umbrella
 from baybridge.principals.principal import LOCAL_OPERATOR
 
-APPROVERS = ("counsel", "privacy_officer", "security_officer")
-
 
 @pytest.fixture
 def parties(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = make_world(tmp_path_factory.mktemp("umbrellas") / "home", "bts", "dot", "epa")
+    for organization in ("bts", "dot"):
+        made.employ(organization, *OFFICERS)
     made.publish("bts.flights", FLIGHTS, key=("flight",))
     made.publish("bts.airlines", b"carrier,name\nUA,United\n", key=("carrier",))
     yield made
@@ -109,12 +109,12 @@ def test_an_umbrella_is_of_one_provider_and_shown_to_its_parties(parties: World)
 
 
 def test_a_signatory_waits_for_the_approvals_that_its_organization_requires(parties: World) -> None:
-    parties.exchange.inbox.require_approvals(parties.person("dot", "admin"), "dot", list(APPROVERS))
+    parties.exchange.inbox.require_approvals(parties.person("dot", "admin"), "dot", list(OFFICERS))
     agreement = in_state(parties, "OFFERED")
-    for role in APPROVERS:
+    for role in OFFICERS:
         assert outcome(lambda: perform(parties, agreement.id, "sign_as_consumer")) == "approvals_missing"
         approve(parties, agreement, "dot", role)
-    assert log(parties)[-1]["role"] == "security_officer"
+    assert log(parties)[-1]["role"] == "counsel"
     assert perform(parties, agreement.id, "sign_as_provider").state == "AGREED", "the other organization requires none"
     assert perform(parties, agreement.id, "sign_as_consumer").state == "FINALIZED"
 
@@ -128,7 +128,7 @@ def test_the_approvals_of_one_side_do_not_count_for_the_other(parties: World) ->
 
 def test_who_asked_or_wrote_the_terms_does_not_approve_them_and_nobody_approves_twice(parties: World) -> None:
     agree, administer = parties.exchange.agree, parties.exchange.administer
-    everything = administer.add_principal(LOCAL_OPERATOR, "dot", "All of it", "person", ["analyst", "steward", *APPROVERS])
+    everything = administer.add_principal(LOCAL_OPERATOR, "dot", "All of it", "person", ["analyst", "steward", *OFFICERS])
     writer = administer.add_principal(LOCAL_OPERATOR, "bts", "Writer", "person", ["steward", "counsel"])
     agreement = agree.request(everything, parties.terms())
     assert outcome(lambda: agree.approve(everything, agreement.id, "counsel", agreement.terms_sha256)) == "duties_not_separate"
