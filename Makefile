@@ -62,7 +62,9 @@ format: $(READY)  ## Format, and mend what the linter can mend safely.
 	$(BIN)/ruff check --fix .
 
 .PHONY: docs
-docs: $(READY)  ## Regenerate the parts of the pages that are printed from the code.
+docs: $(READY)  ## Regenerate what is printed from the code: parts of the pages, and the SDK's exceptions.
+	$(BIN)/python tools/exceptions.py > .exceptions.new
+	mv .exceptions.new src/baybridge/client/exceptions.py
 	@if [ -n "$(PAGES)" ]; then $(BIN)/cog -r $(PAGES); fi
 
 .PHONY: doccheck

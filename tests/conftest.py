@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, settings
 from baybridge.agreements.agreement import Agreement
 from baybridge.catalog.dataset import Access
 from baybridge.catalog.schema import parse_table_schema
+from baybridge.disclose import Ask, Encodable, Request
 from baybridge.exchange import Exchange
 from baybridge.names import DatasetName
 from baybridge.principals.principal import LOCAL_OPERATOR, Principal
@@ -65,6 +66,8 @@ class World:
         """Give an agency a person for each of these roles, with a token. The officers, whom few tests need, come only this way."""
         for role in roles:
             person = self.exchange.administer.add_principal(LOCAL_OPERATOR, organization, f"{role} of {organization}", "person", [role])
+            if person.pending:  # the steward, who is first, is the second person behind signatory and admin
+                person = self.exchange.administer.confirm(self.person(organization, "steward"), person.id)
             self.people[organization, role] = person
             self.secrets[organization, role] = self.token(person)
 
@@ -116,6 +119,22 @@ class World:
         agree.offer(self.person(provider, "steward"), asked.id, None)
         agree.sign(self.person(provider, "signatory"), asked.id, asked.terms_sha256)
         return agree.sign(self.person(consumer, "signatory"), asked.id, asked.terms_sha256)
+
+
+def page_request(ask: Ask, encode: Callable[[Encodable], bytes], *, limit: int = 100) -> Request:
+    """The first page of what is asked for, with nothing else said."""
+    return Request(
+        ask=ask,
+        version=None,
+        sort=(),
+        limit=limit,
+        after=None,
+        cursor_extract=None,
+        known=frozenset(),
+        representation="rows",
+        channel="test",
+        encode=encode,
+    )
 
 
 def make_world(root: Path, *organizations: str) -> World:

@@ -3,6 +3,9 @@
 A cell is None or a plain value of its column: str, int, Decimal, float, bool, date, or datetime, aware for instants and naive for
 wall-clock times. A condition is a nested tuple, printed as CQL2 here and judged here in three-valued logic: ("=", column, value) and
 its five kin, ("between", column, low, high), ("in", column, values), ("null", column), ("and" | "or", conditions), ("not", condition).
+
+A mask is a tuple too: ("redact",), ("null",), ("pseudonym",), ("year",), ("month",), ("prefix", length), ("round", places),
+("bucket", edges), ("generalize", codes, otherwise).
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 NULL_WORD = "~"
@@ -53,12 +57,13 @@ class Deal:
 
     consumer: str
     columns: tuple[str, ...]
-    masks: dict[str, str]
+    masks: dict[str, tuple[Any, ...]]
     row_filter: tuple[Any, ...] | None
     purposes: tuple[str, ...]
     begins: timedelta
     ends: timedelta
     domain: str | None
+    history: str
     state: str
     id: str = ""
     key: bytes = field(default=b"", repr=False)
@@ -78,11 +83,12 @@ class Asker:
 
 @dataclass(frozen=True)
 class Reading:
-    """One request. `columns` None is all that are released; `sort` pairs a column with whether it descends."""
+    """One request. `version` None is the latest, `columns` None all that are released; `sort` pairs a column with whether it descends."""
 
     asker: Asker | None
     purpose: str | None
     agreement: str | None
+    version: int | None
     columns: tuple[str, ...] | None
     row_filter: tuple[Any, ...] | None
     sort: tuple[tuple[str, bool], ...]
@@ -229,7 +235,13 @@ def canonical(cell: Any) -> str:
 def released_types(table: Table, deal: Deal | None) -> dict[str, str]:
     if deal is None:
         return dict(table.types)
-    return {name: "text" if name in deal.masks else table.types[name] for name in deal.columns}
+    return {name: released_type(deal.masks.get(name), table.types[name]) for name in deal.columns}
+
+
+def released_type(mask: tuple[Any, ...] | None, type_: str) -> str:
+    if mask is None or mask[0] in {"null", "round"}:
+        return type_
+    return {"year": "integer", "month": "date"}.get(mask[0], "text")
 
 
 def released_rows(table: Table, deal: Deal | None) -> list[Row]:
@@ -243,10 +255,77 @@ def released_rows(table: Table, deal: Deal | None) -> list[Row]:
 
 
 def masked(deal: Deal, type_: str, name: str, cell: Any) -> Any:
-    mask = deal.masks.get(name)
-    if mask == "redact":
+    word, *arguments = deal.masks.get(name, ("",))
+    if word == "redact":
         return "[redacted]"
-    return pseudonym(deal.key, type_, cell) if mask == "pseudonym" and cell is not None else cell
+    if word == "null" or cell is None:
+        return None
+    if word == "pseudonym":
+        return pseudonym(deal.key, type_, cell)
+    return coarsened(type_, cell, word, arguments)
+
+
+def coarsened(type_: str, cell: Any, word: str, arguments: Sequence[Any]) -> Any:
+    if word == "year":
+        return cell.year
+    if word == "month":
+        return date(cell.year, cell.month, 1)
+    if word == "prefix":
+        return "".join(list(cell)[: arguments[0]])
+    if word == "round":
+        return rounded(type_, cell, arguments[0])
+    if word == "bucket":
+        return label(type_, cell, arguments[0])
+    return arguments[0].get(printed(cell), arguments[1]) if word == "generalize" else cell
+
+
+def rounded(type_: str, cell: Any, places: int) -> Any:
+    """Halves away from zero, in whole numbers of 10 to the power of minus `places`; towards zero where the type is too small for that."""
+    unit = Fraction(10) ** -places
+    units = math.floor(abs(Fraction(cell)) / unit + Fraction(1, 2))
+    if not holds_number(type_, -units * unit if cell < 0 else units * unit):
+        units = math.floor(abs(Fraction(cell)) / unit)
+    value = (-units if cell < 0 else units) * unit
+    return int(value) if type_ == "integer" else number(value)
+
+
+def holds_number(type_: str, value: Fraction) -> bool:
+    if type_ == "integer":
+        return -(2**63) <= value < 2**63
+    precision, scale = map(int, type_.removeprefix("decimal(").rstrip(")").split(","))
+    return abs(value) * 10**scale < 10**precision
+
+
+def number(value: Fraction) -> Decimal:
+    """The decimal of exactly that value, which has at most 38 digits after its point."""
+    units = value * 10**38
+    assert units.denominator == 1
+    return Decimal((int(units < 0), tuple(map(int, str(abs(units.numerator)))), -38))
+
+
+def label(type_: str, cell: Any, edges: Sequence[Any]) -> str:
+    days = isinstance(edges[0], date)
+    words = [edge.isoformat() if days else format(edge, "f") for edge in edges]
+    position = sum(not compares("<", cell, edge_of(type_, edge)) for edge in edges)
+    if position == len(edges):
+        return f"{words[-1]} or {'later' if days else 'more'}"
+    under = f"{'before' if days else 'under'} {words[position]}"
+    return f"{words[position - 1]} to {under}" if position else under
+
+
+def edge_of(type_: str, edge: Any) -> Any:
+    if type_ in {"timestamp", "datetime"}:
+        return datetime(edge.year, edge.month, edge.day, tzinfo=UTC if type_ == "timestamp" else None)
+    return edge
+
+
+def mask_text(mask: tuple[Any, ...], code_list: str) -> str:
+    word, *arguments = mask
+    if word == "bucket":
+        return f"bucket({','.join(edge.isoformat() if isinstance(edge, date) else format(edge, 'f') for edge in arguments[0])})"
+    if word == "generalize":
+        return f"generalize({code_list})"
+    return f"{word}({arguments[0]})" if arguments else word
 
 
 def own_order(table: Table, deal: Deal | None) -> list[str]:
@@ -296,7 +375,13 @@ LIFE_CODES = {
 }
 
 
-def expected(table: Table, provider: str, deals: Sequence[Deal], reading: Reading, *, public: bool) -> Expected:
+def reaches(deal: Deal, version: int, latest: int) -> bool:
+    if deal.history == "latest":
+        return version == latest
+    return deal.history == "all" or version >= int(deal.history.removeprefix("from(").removesuffix(")"))
+
+
+def expected(table: Table, provider: str, deals: Sequence[Deal], reading: Reading, *, latest: int, public: bool) -> Expected:
     asker = reading.asker
     reads = asker is not None and asker.role in {"analyst", "steward"}
     if public or (asker is not None and asker.organization == provider and reads):
@@ -312,7 +397,8 @@ def expected(table: Table, provider: str, deals: Sequence[Deal], reading: Readin
     live = [deal for deal in mine if deal.is_live()]
     usable = [deal for deal in live if purpose in deal.purposes]
     if len(usable) == 1:
-        return _columns(table, usable[0], reading)
+        reached = reaches(usable[0], reading.version or latest, latest)
+        return _columns(table, usable[0], reading) if reached else Expected(codes=frozenset({"version_not_in_agreement"}))
     if usable:
         return Expected(codes=frozenset({"agreement_ambiguous"}))
     if live and purpose is None:

@@ -16,13 +16,21 @@ ESTABLISHED = "01"
 
 @dataclass
 class Reply:
-    """What came of one response. `chunks` are (time, bytes) of body data; `reset` says that the peer ended it with RST."""
+    """What came of one response. `chunks` are (time, bytes) of body data; `reset` says that the peer ended it with RST.
+
+    `ended` says that the last chunk of a chunked body has come.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytearray = field(default_factory=bytearray)
     chunks: list[tuple[float, int]] = field(default_factory=list)
     reset: bool = False
+    ended: bool = False
+
+    @property
+    def chunked(self) -> bool:
+        return self.headers.get("transfer-encoding") == "chunked"
 
     @property
     def promised(self) -> int:
@@ -30,7 +38,7 @@ class Reply:
 
     @property
     def whole(self) -> bool:
-        return len(self.body) == self.promised
+        return self.ended if self.chunked else len(self.body) == self.promised
 
     @property
     def sha256(self) -> str:
@@ -80,6 +88,33 @@ class Wire:
             if pause:
                 time.sleep(pause)
         return reply
+
+    def fill_chunks(self, reply: Reply, *, piece: int = 262_144, pause: float = 0, until: Callable[[], bool] = lambda: False) -> Reply:
+        """Read a chunked body (RFC 9112, section 7.1) until its last chunk, the peer's end, or `until` says so."""
+        while not until():
+            self._decode(reply)
+            if reply.ended:
+                break
+            try:
+                self._pending += self._more(piece)
+            except ConnectionError as ended:
+                reply.reset = isinstance(ended, ConnectionResetError)
+                break
+            if pause:
+                time.sleep(pause)
+        return reply
+
+    def _decode(self, reply: Reply) -> None:
+        """Take the whole chunks that have come."""
+        while not reply.ended:
+            size, found, rest = self._pending.partition(b"\r\n")
+            length = int(size, 16) if found else 0
+            if not found or len(rest) < length + 2:
+                return
+            assert rest[length : length + 2] == b"\r\n"
+            self._take(reply, rest[:length])
+            self._pending = rest[length + 2 :]
+            reply.ended = length == 0
 
     def get(self, path: str, *, token: str | None = None, **headers: str) -> Reply:
         self.ask(path, token=token, **headers)

@@ -333,6 +333,10 @@ def test_who_the_token_is(agencies: World, door: Server) -> None:
         "kind": "person",
         "roles": ["analyst", "steward"],
         "purpose": "noise-study",
+        "pending": [],
+        "identity": holder.name,
+        "status": "active",
+        "scopes": None,
     }
     assert answer.headers["cache-control"] == "private, no-cache"
 

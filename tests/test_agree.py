@@ -1,4 +1,4 @@
-"""Agreements: who may do what in which state, what a signature is over, and what the terms mean, however they are written."""
+"""Agreements: who may do what in which state, and what a signature is over."""
 
 from __future__ import annotations
 
@@ -184,7 +184,9 @@ def test_both_sides_sign_once_each_and_then_it_is_in_force(parties: World) -> No
 @pytest.mark.parametrize("side", ["bts", "dot"])
 def test_one_side_cannot_sign_for_both(parties: World, side: str) -> None:
     agreement = in_state(parties, "OFFERED")
-    colleague = parties.exchange.administer.add_principal(LOCAL_OPERATOR, side, f"also of {agreement.id}", "person", ["signatory"])
+    colleague = parties.exchange.administer.add_principal(
+        parties.person(side, "admin"), side, f"also of {agreement.id}", "person", ["signatory"]
+    )
     perform(parties, agreement.id, "sign", parties.person(side, "signatory"))
     for again in (parties.person(side, "signatory"), colleague):
         assert outcome(lambda again=again: perform(parties, agreement.id, "sign", again)) == "conflict"
@@ -194,7 +196,9 @@ def test_one_side_cannot_sign_for_both(parties: World, side: str) -> None:
 @pytest.mark.parametrize("side", ["bts", "dot"])
 def test_a_service_account_cannot_sign(parties: World, side: str) -> None:
     agreement = in_state(parties, "OFFERED")
-    service = parties.exchange.administer.add_principal(LOCAL_OPERATOR, side, f"robot of {agreement.id}", "service", ["signatory"])
+    service = parties.exchange.administer.add_principal(
+        parties.person(side, "admin"), side, f"robot of {agreement.id}", "service", ["signatory"]
+    )
     with pytest.raises(Refused, match="person") as refused:
         perform(parties, agreement.id, "sign", service)
     assert refused.value.code == "role_required"

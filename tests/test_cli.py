@@ -220,7 +220,7 @@ def test_the_local_operator_takes_a_home_from_nothing_to_a_verified_log(tmp_path
     file.write_bytes(b"id,word\n1,a\n2,NA\n")
     bay("init", home)
     bay.set(BAYBRIDGE_HOME=home)
-    assert bay("org", "add", "health", "--title", "Health", "--json").json() == {"name": "health", "title": "Health"}
+    assert bay("org", "add", "health", "--title", "Health", "--json").json() == {"name": "health", "title": "Health", "status": "active"}
     person = bay("user", "add", "health", "A steward", "--role", "steward", "--json").json()
     assert bay("user", "list", "health", "--json").json()["principals"] == [person]
     token = bay("token", "issue", person["id"], "--json").json()

@@ -17,11 +17,12 @@ from baybridge.agreements.umbrellas import Umbrella
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.errors import CODES
 from baybridge.http.app import ROUTES
+from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.wire.agreements import AgreementShape, AgreementsShape, ApprovalsShape, UmbrellaShape, UmbrellasShape
 from baybridge.wire.audit import EntriesShape, VerifierShape
 from baybridge.wire.collections import CollectionShape, CollectionsShape, ItemsShape, PublishReport, VersionShape, VersionsShape
 from baybridge.wire.notices import NoticeShape, NoticesShape
-from baybridge.wire.principals import OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape
+from baybridge.wire.principals import OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape, TokensShape
 from baybridge.wire.problems import ProblemShape
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("contracts")]
@@ -60,12 +61,21 @@ CONTRACTS: Final[dict[str, Contract]] = {
     "GET /livez": Contract(None, None, public=True),
     "GET /readyz": Contract(None, None, public=True),
     "GET /errors/{code}": Contract(None, None, public=True),
+    f"GET {API}/openapi.json": Contract(None, None, public=True),
     f"GET {API}/whoami": Contract(ANALYST, PrincipalShape),
     f"GET {API}/organizations": Contract(None, OrganizationsShape, public=True),
     f"GET {API}/organizations/{{organization}}/principals": Contract(ADMIN, PrincipalsShape),
     f"POST {API}/organizations/{{organization}}/principals": Contract(
         ADMIN, PrincipalShape, {"name": "Nightly load", "kind": "service", "roles": ["steward"]}, 201
     ),
+    f"GET {API}/organizations/{{organization}}/tokens": Contract(ADMIN, TokensShape),
+    f"GET {API}/principals/{{principal}}": Contract(ADMIN, PrincipalShape),
+    f"PUT {API}/principals/{{principal}}/roles": Contract(ADMIN, PrincipalShape, {"roles": ["steward"]}),
+    f"POST {API}/principals/{{principal}}/confirm": Contract(ADMIN, PrincipalShape),
+    f"POST {API}/principals/{{principal}}/suspend": Contract(ADMIN, PrincipalShape, REASON),
+    f"POST {API}/principals/{{principal}}/resume": Contract(ADMIN, PrincipalShape, REASON),
+    f"POST {API}/principals/{{principal}}/offboard": Contract(ADMIN, PrincipalShape, REASON),
+    f"POST {API}/tokens/{{token}}/rotate": Contract(ADMIN, TokenShape, {"overlap_seconds": 60}, 201),
     f"POST {API}/tokens": Contract(ADMIN, TokenShape, {"principal": "PRINCIPAL"}, 201),
     f"DELETE {API}/tokens/{{token}}": Contract(ADMIN, None, status=204),
     f"GET {API}/collections": Contract(None, CollectionsShape, public=True),
@@ -108,11 +118,15 @@ CONTRACTS: Final[dict[str, Contract]] = {
 
 @dataclass
 class Stage:
-    """A served exchange with flights. `agreements` has one for each act, in the state that the act needs, and one to read under."""
+    """A served exchange with flights. `agreements` has one for each act, in the state that the act needs, and one to read under.
+
+    `people` has a principal for each act on principals, likewise.
+    """
 
     world: World
     server: Server
     agreements: dict[str, str]
+    people: dict[str, str]
     digest: str
     umbrellas: dict[str, Umbrella]
 
@@ -124,7 +138,8 @@ class Stage:
             "version": "1",
             "code": "not_found",
             "organization": "bts",
-            "token": self._token_id() if method == "DELETE" else "",
+            "principal": self.people.get(template.rpartition("/")[2], self.world.person("bts", "analyst").id),
+            "token": self._token_id() if "{token}" in template else "",
             "agreement": self.agreements.get(template.rpartition("/")[2], self.agreements["read"]),
             "umbrella": self.umbrellas.get(template.rpartition("/")[2], self.umbrellas["offer"]).id,
             "notice": "1",
@@ -171,8 +186,26 @@ def make_stage(root: Path) -> Iterator[Stage]:
     asked = [world.exchange.umbrellas.request(analyst, "Noise", [other]) for _ in range(2)]
     umbrellas = {"offer": asked[0], "sign": world.exchange.umbrellas.offer(steward, asked[1].id)}
     with serving(world.root) as server:
-        yield Stage(world, server, {name: each.id for name, each in agreements.items()}, agreements["sign"].terms_sha256, umbrellas)
+        people, digest = make_people(world), agreements["sign"].terms_sha256
+        yield Stage(world, server, {name: each.id for name, each in agreements.items()}, people, digest, umbrellas)
     world.exchange.close()
+
+
+def make_people(world: World) -> dict[str, str]:
+    """One principal for each act: the one to confirm waits, the one to resume is suspended."""
+    administer = world.exchange.administer
+    people = {
+        act: administer.add_principal(LOCAL_OPERATOR, "bts", f"someone to {act}", "person", [role])
+        for act, role in {
+            "roles": "analyst",
+            "confirm": "signatory",
+            "suspend": "analyst",
+            "resume": "analyst",
+            "offboard": "analyst",
+        }.items()
+    }
+    administer.move_principal(LOCAL_OPERATOR, people["resume"].id, Move.SUSPEND, "because")
+    return {act: person.id for act, person in people.items()}
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +311,15 @@ def test_what_a_problem_points_to_says_what_its_code_means(looked_at: Stage) -> 
 @pytest.mark.parametrize("address", addresses(lambda contract: isinstance(contract.body, dict)))
 def test_a_body_with_an_unknown_member_is_refused(address: str, looked_at: Stage) -> None:
     method, _, path = address.partition(" ")
-    path = path.format(dataset="bts.flights", organization="bts", agreement=looked_at.agreements["read"], umbrella="UMB-0001")
+    names = {
+        "dataset": "bts.flights",
+        "organization": "bts",
+        "agreement": looked_at.agreements["read"],
+        "umbrella": "UMB-0001",
+        "principal": "prn_1",
+        "token": "tok_1",
+    }
+    path = path.format_map(names)
     content = msgspec.json.encode({**CONTRACTS[address].body, "colour": "red"})
     with looked_at.server.client(looked_at.secret(address)) as client:
         answer = client.request(method, path, content=content)

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import rfc8785
 import sqlalchemy as sa
-from conftest import CONSUMER, PROVIDER, World
+from conftest import CONSUMER, PROVIDER, World, page_request
 from hypothesis import given, settings
 
 from baybridge.agreements import store
@@ -21,15 +21,17 @@ from baybridge.agreements.agreement import Agreement, Standing, State
 from baybridge.catalog.dataset import Access, Dataset, Version
 from baybridge.catalog.manifest import Manifest
 from baybridge.catalog.schema import Column, Schema
-from baybridge.disclose import Request, Stop
-from baybridge.errors import CODES, Invalid, Refused
+from baybridge.disclose import Stop
+from baybridge.errors import CODES, Invalid, Refused, Unavailable
 from baybridge.names import DatasetName
-from baybridge.policy.decision import Ask, Grant, Refusal, UsedColumn, decide
-from baybridge.principals.principal import LOCAL_OPERATOR, Principal, PrincipalKind, Role
+from baybridge.policy.decision import WALK_LASTS, Ask, Grant, Refusal, UsedColumn, decide
+from baybridge.policy.refusals import limit_reached
+from baybridge.principals.principal import LOCAL_OPERATOR, Principal, PrincipalKind, Role, Scope
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
-from baybridge.terms.masks import Mask
-from baybridge.terms.terms import Terms
+from baybridge.terms.history import History
+from baybridge.terms.masks import Plain
+from baybridge.terms.terms import Limits, Terms
 
 NAME = DatasetName("bts", "flights")
 START, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
@@ -49,18 +51,21 @@ TERMS = Terms(
     dataset=NAME,
     columns=("carrier", "tailnum", "delay"),
     row_filter=cql2.parse("flight > 10"),
-    masks=(("tailnum", Mask.PSEUDONYM),),
+    masks=(("tailnum", Plain.PSEUDONYM),),
     purposes=("audit", "noise-study"),
     provider_authority="Statute",
     consumer_authority="Charter",
     start=START,
     end=END,
+    history=History(),
+    linkage=False,
     pseudonym_domain=None,
+    limits=Limits(),
 )
 
 
-def dataset(access: Access = Access.AGREEMENT) -> Dataset:
-    return Dataset(NAME, "Flights", "", access, SCHEMA, 1, START)
+def dataset(access: Access = Access.AGREEMENT, *, latest: int = 1) -> Dataset:
+    return Dataset(NAME, "Flights", "", access, SCHEMA, latest, START)
 
 
 VERSION = Version(NAME, 1, SCHEMA, Manifest((), "00" * 32, 0), START)
@@ -92,6 +97,10 @@ def someone(organization: str = CONSUMER, *roles: Role, purpose: str | None = No
     return Principal("prn_1", organization, "Someone", PrincipalKind.PERSON, frozenset(roles or (Role.ANALYST,)), purpose)
 
 
+def narrowed_steward() -> Principal:
+    return replace(someone(PROVIDER, Role.STEWARD), scopes=frozenset({Scope.PUBLISH}))
+
+
 def decided(
     ask: Ask,
     *agreements: Agreement,
@@ -99,8 +108,10 @@ def decided(
     access: Access = Access.AGREEMENT,
     version: Version = VERSION,
     now: datetime = NOW,
+    latest: int = 1,
+    superseded: datetime | None = None,
 ) -> Grant | Refusal:
-    return decide(ask, by, dataset(access), version, agreements, now=now)
+    return decide(ask, by, dataset(access, latest=latest), version, agreements, now=now, superseded=superseded)
 
 
 def asking(*columns: str, purpose: str | None = "audit", agreement: str | None = None, row_filter: str | None = None) -> Ask:
@@ -124,6 +135,8 @@ REFUSALS: dict[str, tuple[str, Ask, Principal | None, Sequence[Agreement]]] = {
     "an auditor of the consumer": ("role_required", asking(), someone(CONSUMER, Role.AUDITOR), ONE),
     "a signatory and admin of the consumer": ("role_required", asking(), someone(CONSUMER, Role.SIGNATORY, Role.ADMIN), ONE),
     "an auditor of the owner": ("role_required", asking(), someone(PROVIDER, Role.AUDITOR), ONE),
+    "a token narrowed to other scopes": ("scope_required", asking(), replace(someone(), scopes=frozenset({Scope.AGREE})), ONE),
+    "the owner's token narrowed to publishing": ("scope_required", asking(), narrowed_steward(), ()),
     "the local operator": ("role_required", asking(), LOCAL_OPERATOR, ()),
     "no agreement": ("no_agreement", asking(), someone(), ()),
     "an agreement that is not the caller's": ("no_agreement", asking(agreement="AGR-0002"), someone(), ONE),
@@ -161,6 +174,7 @@ REFUSALS: dict[str, tuple[str, Ask, Principal | None, Sequence[Agreement]]] = {
     "an unknown column beside a withheld one": ("unknown_column", asking("load", "carier"), someone(), ONE),
     "a filter of the wrong kind": ("filter_invalid", asking(row_filter="delay = 'late'"), someone(), ONE),
     "a number against a pseudonym, which is text": ("filter_invalid", asking(row_filter="tailnum = 1"), someone(), ONE),
+    "a version before those agreed": ("version_not_in_agreement", asking(), someone(), (agreement(history=History(2)),)),
     "terms that are not understood": ("terms_not_understood", asking(), someone(), (replace(agreement(), terms=None),)),
     "the same without a purpose": ("terms_not_understood", asking(purpose=None), someone(), (replace(agreement(), terms=None),)),
     "a column that the version lacks": ("terms_not_understood", asking(), someone(), (agreement(columns=("carrier", "gone"), masks=()),)),
@@ -168,7 +182,7 @@ REFUSALS: dict[str, tuple[str, Ask, Principal | None, Sequence[Agreement]]] = {
         "terms_not_understood",
         asking(),
         someone(),
-        (agreement(columns=("load",), masks=(("load", Mask.PSEUDONYM),)),),
+        (agreement(columns=("load",), masks=(("load", Plain.PSEUDONYM),)),),
     ),
     "a row filter that does not fit": ("terms_not_understood", asking(), someone(), (agreement(row_filter=cql2.parse("flight = 'x'")),)),
     "a row filter on a column that is gone": ("terms_not_understood", asking(), someone(), (agreement(row_filter=cql2.parse("gone = 1")),)),
@@ -195,6 +209,7 @@ def test_every_code_that_the_decision_can_refuse_with_has_a_case():
     elsewhere = {
         *("invalid_request", "unknown_parameter", "cursor_invalid", "terms_invalid", "schema_invalid", "file_unreadable"),
         *("settings_invalid", "token_expired", "token_wrong_organisation", "approvals_missing", "duties_not_separate"),
+        *("role_unconfirmed", "second_person_required", "principal_suspended", "organization_suspended"),
     }
     assert {case[0] for case in REFUSALS.values()} == codes - elsewhere
 
@@ -205,7 +220,7 @@ def test_the_analyst_is_granted_exactly_the_terms():
     assert (grant.agreement, grant.purpose, grant.standing) == (ONE[0], "audit", "signed")
     assert [(column.name, str(column.source), column.mask) for column in grant.projection.columns] == [
         ("carrier", "text", None),
-        ("tailnum", "text", Mask.PSEUDONYM),
+        ("tailnum", "text", Plain.PSEUDONYM),
         ("delay", "integer", None),
     ]
     assert (grant.projection.row_filter, grant.projection.domain_key) == (TERMS.row_filter, "key_1")
@@ -213,7 +228,7 @@ def test_the_analyst_is_granted_exactly_the_terms():
 
 
 def test_no_pseudonym_key_goes_where_nothing_is_pseudonymised():
-    grant = decided(asking(), agreement(masks=(("tailnum", Mask.REDACT),)), by=someone())
+    grant = decided(asking(), agreement(masks=(("tailnum", Plain.REDACT),)), by=someone())
     assert isinstance(grant, Grant)
     assert grant.projection.domain_key is None
 
@@ -303,6 +318,52 @@ def test_what_is_asked_for_without_a_purpose_is_told_which_there_are():
     assert "audit, noise-study" in (refusal.advice.next_step or "")
 
 
+# Which versions.
+
+
+def test_without_a_history_only_the_latest_version_is_read():
+    assert code_of(decided(asking(), *ONE, by=someone(), latest=1)) == "granted"
+    refusal = decided(asking(), *ONE, by=someone(), latest=2)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.agreement) == ("version_not_in_agreement", "AGR-0001")
+    assert refusal.advice.who_can_change == "a steward of bts, by a new agreement"
+    assert "latest" in (refusal.advice.rule or "")
+
+
+@pytest.mark.parametrize(("history", "first"), [("latest", 5), ("all", 1), ("from(1)", 1), ("from(4)", 4), ("from(6)", 6)])
+def test_a_history_reaches_back_to_its_first_version(history, first):
+    agreed = agreement(history=History.parse(history))
+    for number in range(1, 6):
+        code = code_of(decided(asking(), agreed, by=someone(), version=replace(VERSION, number=number), latest=5))
+        assert code == ("granted" if number >= first else "version_not_in_agreement")
+
+
+def test_a_walk_comes_to_its_end_within_a_day_after_a_later_version_came():
+    def code(superseded: datetime | None, *agreements: Agreement) -> str:
+        return code_of(decided(asking(), *(agreements or ONE), by=someone(), latest=2, superseded=superseded))
+
+    assert code(NOW) == code(NOW - WALK_LASTS + TICK) == "granted"
+    assert code(NOW - WALK_LASTS) == code(None) == "version_not_in_agreement"
+    assert code(NOW, agreement(state=State.REVOKED)) == "agreement_revoked"
+    assert code(NOW, agreement(end=NOW)) == "agreement_expired"
+
+
+def test_the_owner_and_the_public_read_every_version():
+    for by, access in ((someone(PROVIDER, Role.ANALYST), Access.AGREEMENT), (None, Access.PUBLIC)):
+        assert code_of(decided(asking(), by=by, access=access, latest=9)) == "granted"
+
+
+def test_a_limit_is_told_with_the_seconds_to_midnight_utc():
+    for now, seconds in ((NOW, 86_400), (NOW + timedelta(hours=23, minutes=59, seconds=59, microseconds=1), 1), (NOW + TICK, 86_400)):
+        refusal = limit_reached(agreement(), "rows", 5, now=now)
+        error = refusal.error()
+        assert isinstance(error, Unavailable)
+        assert (error.code, error.retry_after, refusal.agreement) == ("limit_reached", seconds, "AGR-0001")
+        assert error.advice.rule
+        assert error.advice.who_can_change
+        assert error.advice.next_step
+
+
 def test_the_owner_reads_everything_as_it_is():
     for role in (Role.STEWARD, Role.ANALYST):
         for access in Access:
@@ -374,13 +435,26 @@ def test_without_an_agreement_nothing_is_ever_granted(ask, principal, now):
     ASKS,
     PRINCIPALS,
     INSTANTS,
-    st.lists(st.tuples(STATES, st.sampled_from([TERMS.purposes, ("audit",), ("planning",)]), st.booleans()), max_size=3),
+    st.lists(
+        st.tuples(
+            STATES,
+            st.sampled_from([TERMS.purposes, ("audit",), ("planning",)]),
+            st.booleans(),
+            st.sampled_from(["latest", "all", "from(2)"]),
+        ),
+        max_size=3,
+    ),
+    st.tuples(st.integers(1, 3), st.integers(0, 1)),
 )
 @settings(max_examples=1500)
-def test_every_grant_rests_on_one_agreement_that_allows_it(ask, principal, now, drawn):
-    agreements = [agreement(number, state=state, purposes=purposes) for number, (state, purposes, _) in enumerate(drawn, start=1)]
-    agreements = [each if known else replace(each, terms=None) for each, (_, _, known) in zip(agreements, drawn, strict=True)]
-    decision = decided(ask, *agreements, by=principal, now=now)
+def test_every_grant_rests_on_one_agreement_that_allows_it(ask, principal, now, drawn, versions):
+    number, later = versions
+    agreements = [
+        agreement(position, state=state, purposes=purposes, history=History.parse(history))
+        for position, (state, purposes, _, history) in enumerate(drawn, start=1)
+    ]
+    agreements = [each if known[2] else replace(each, terms=None) for each, known in zip(agreements, drawn, strict=True)]
+    decision = decided(ask, *agreements, by=principal, now=now, version=replace(VERSION, number=number), latest=number + later)
     if isinstance(decision, Refusal) or owns(principal):
         return
     assert principal is not None
@@ -391,6 +465,8 @@ def test_every_grant_rests_on_one_agreement_that_allows_it(ask, principal, now, 
     assert under.terms is not None
     assert (under.state, under.standing(now)) == (State.FINALIZED, Standing.ACTIVE)
     assert START <= now < END
+    assert not later or str(under.terms.history) == "all" or (str(under.terms.history) == "from(2)" and number > 1)
+    assert number > 1 or str(under.terms.history) != "from(2)"
     assert decision.purpose in under.terms.purposes
     assert {decision.purpose} >= {each for each in (ask.purpose, principal.purpose) if each is not None}
     assert ask.agreement in {None, under.id}
@@ -422,7 +498,7 @@ def read(world: World) -> int:
         return b"rows"
 
     ask = Ask(DatasetName.parse("bts.flights"), purpose="noise-study")
-    request = Request(ask, None, (), 100, None, None, frozenset(), "rows", "test", encode)
+    request = page_request(ask, encode)
     try:
         world.exchange.disclose.read(request, world.person(CONSUMER, "analyst"), Stop())
     except Refused:
@@ -432,10 +508,16 @@ def read(world: World) -> int:
 
 
 STRANGE_TERMS = {
-    "an extra term": {"linkage": "none"},
+    "an extra term": {"retention": "P30D"},
     "an extra term that says nothing": {"limits": None},
-    "a later format": {"format": 2},
-    "an unknown mask": {"masks": {"tailnum": "round(2)"}},
+    "an earlier format": {"format": 1},
+    "a later format": {"format": 3},
+    "an unknown mask": {"masks": {"tailnum": "hash"}},
+    "a mask of a list that is not there": {"masks": {"tailnum": "generalize(makers)"}},
+    "a list that no mask uses": {"code_lists": {"makers": {"codes": {"N1": "N"}, "otherwise": "other"}}},
+    "an unknown history": {"history": "until(3)"},
+    "a limit of nothing": {"rows_per_day": 0},
+    "a domain without linkage": {"pseudonym_domain": "cohort"},
     "a filter in another language": {"row_filter": "origin LIKE 'J%'"},
     "no purpose": {"purposes": []},
     "a column named twice": {"columns": ["flight", "flight"]},
@@ -482,7 +564,7 @@ def test_terms_that_are_not_understood_cannot_be_signed_and_can_be_stopped(fligh
 
 def test_an_agreement_in_force_that_is_not_understood_can_still_be_revoked(flights):
     signed = flights.sign(flights.terms())
-    rewrite(flights, {"linkage": "none"}, digest=True)
+    rewrite(flights, {"retention": "P30D"}, digest=True)
     flights.exchange.agree.revoke(flights.person(PROVIDER, "steward"), signed.id, "not readable")
     with pytest.raises(Refused) as refused:
         read(flights)

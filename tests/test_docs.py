@@ -5,6 +5,8 @@ empty folder, top to bottom. `$ ` begins a command and `> ` goes on with it. Wha
 without any, only the exit status is looked at. The status is 0, or the number in brackets on the last line, as in `[5]`. A command that
 ends in `&` is a server: the page goes on when it has said where it serves. Pages say port 8080; the test puts a free one in its place.
 
+A `python` block among them is run as a script, in the environment of the commands before it. A line `print(...)  # text` prints that text.
+
 Each `http` block of docs/reference/http.md is sent, in order, to one real server, by the person that its first line names.
 """
 
@@ -33,6 +35,7 @@ from baybridge.cli.main import baybridge as command_line
 from baybridge.errors import CODES
 from baybridge.exchange import ENVIRONMENT_PREFIX, Settings
 from baybridge.http.app import ROUTES
+from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.wire.terms import TermsShape
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -70,7 +73,11 @@ class Example:
 
 
 def examples(text: str) -> Iterator[Example]:
-    for _, block in blocks(text, "console"):
+    for kind, block in blocks(text, "(?=console|python)"):
+        if kind == "python":
+            shown = re.findall(r"^ *print\(.*\)  # (.*)$", block, re.MULTILINE)
+            yield Example(f"python3 - <<'END'\n{block}END", "\n".join(shown), 0)
+            continue
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             first, *rest = part.splitlines()
             more = next((at for at, line in enumerate(rest) if not line.startswith(">")), len(rest))
@@ -139,8 +146,9 @@ def matches(shown: str, found: str) -> bool:
 
 
 def test_an_example_is_a_command_with_its_output_and_its_status() -> None:
-    text = "```console\n$ one \\\n> two\nsaid ... done\n[5]\n\n$ three &\n```\n```sh\n$ never\n```\n"
-    assert list(examples(text)) == [Example("one \\\ntwo", "said ... done", 5), Example("three &", "", 0)]
+    text = "```console\n$ one \\\n> two\nsaid ... done\n[5]\n\n$ three &\n```\n```sh\n$ never\n```\n```python\nprint(1)  # one\n```\n"
+    script = Example("python3 - <<'END'\nprint(1)  # one\nEND", "one", 0)
+    assert list(examples(text)) == [Example("one \\\ntwo", "said ... done", 5), Example("three &", "", 0), script]
 
 
 def test_an_example_with_another_output_or_status_is_found(tmp_path: Path) -> None:
@@ -178,6 +186,13 @@ class Exchanged:
     shown_body: Any
 
 
+def body_of(media_type: str, text: str) -> Any:
+    """A body to compare: lines of CSV, else what JSON says."""
+    if media_type.startswith("text/csv"):
+        return text.splitlines()
+    return json.loads(text) if text else None
+
+
 def exchanged(who: str, block: str) -> Exchanged:
     request, _, answer = block.partition("\nHTTP/1.1 ")
     head, _, body = request.strip().partition("\n\n")
@@ -185,6 +200,7 @@ def exchanged(who: str, block: str) -> Exchanged:
     method, path = line.split(" ", 1)
     answer_head, _, answer_body = answer.strip().partition("\n\n")
     status, *shown = answer_head.splitlines()
+    shown_headers = {name.lower(): value for name, value in (header.split(": ", 1) for header in shown)}
     return Exchanged(
         who=who,
         method=method,
@@ -192,8 +208,8 @@ def exchanged(who: str, block: str) -> Exchanged:
         headers=dict(header.split(": ", 1) for header in headers),
         body=body,
         status=int(status.split()[0]),
-        shown_headers={name.lower(): value for name, value in (header.split(": ", 1) for header in shown)},
-        shown_body=json.loads(answer_body) if answer_body else None,
+        shown_headers=shown_headers,
+        shown_body=body_of(shown_headers.get("content-type", ""), answer_body),
     )
 
 
@@ -250,7 +266,7 @@ def test_each_request_of_the_http_page_gets_the_answer_of_the_page(tmp_path: Pat
             for placeholder, value in remembered.items():
                 body = body.replace(placeholder, value)
             answer = client.request(each.method, each.path, headers=headers, content=f"{body}\n".encode() if body else b"")
-            found = answer.json()
+            found = body_of(answer.headers.get("content-type", ""), answer.text)
             assert (each.method, each.path, answer.status_code) == (each.method, each.path, each.status), answer.text
             assert differs(each.shown_headers, {name: answer.headers.get(name) for name in each.shown_headers}, each.path) == []
             assert differs(each.shown_body, found, f"{each.method} {each.path}") == []
@@ -274,7 +290,10 @@ def test_every_address_is_documented_and_nothing_else_is() -> None:
 
 def test_every_setting_is_documented() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| \w+ \| `([^`]*)` \| (.+) \|$", page("settings.md"), re.MULTILINE)
-    wanted = [(each.name, ENVIRONMENT_PREFIX + each.name.upper(), str(each.default), each.metadata["doc"]) for each in fields_of(Settings)]
+    wanted = [
+        (each.name, ENVIRONMENT_PREFIX + each.name.upper(), str("unset" if each.default is None else each.default), each.metadata["doc"])
+        for each in fields_of(Settings)
+    ]
     assert rows == wanted
 
 
@@ -334,9 +353,13 @@ def test_the_facts_of_each_entry_are_those_of_the_page(flights: World) -> None:
     agreement = flights.sign(flights.terms())
     admin, steward = flights.person("bts", "admin"), flights.person("bts", "steward")
     issued = flights.exchange.administer.issue_token(admin, steward.id, expires=None, purpose=None)
-    flights.exchange.administer.revoke_token(admin, issued.token.id)
+    rotated = flights.exchange.administer.rotate_token(admin, issued.token.id, overlap_seconds=0)
+    flights.exchange.administer.revoke_token(admin, rotated.token.id)
+    for act in (Move.SUSPEND, Move.RESUME):
+        flights.exchange.administer.move_organization(LOCAL_OPERATOR, "bts", act, "no")
     with serving(flights.root) as server, server.client(flights.secrets["dot", "analyst"]) as client:
         address = "/api/v1/collections/bts.flights/items"
+        assert client.get(f"{address}?f=csv", headers={"baybridge-purpose": "noise-study"}).status_code == 200
         assert client.get(address).status_code == 403
         assert client.get(address, headers={"baybridge-purpose": "noise-study"}).status_code == 200
         assert client.post(f"/api/v1/agreements/{agreement.id}/revoke", json={"reason": "no"}).status_code == 403

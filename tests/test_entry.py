@@ -156,8 +156,11 @@ def test_kinds_keep_their_names() -> None:
         "dataset_declared",
         "agreement_act",
         "organization_added",
+        "organization_act",
         "principal_added",
+        "principal_act",
         "token_issued",
+        "token_rotated",
         "token_revoked",
     ]
 

@@ -29,7 +29,7 @@ from baybridge.data.engines.duckdb import Engine, Question, SortKey, Stop
 from baybridge.data.extracts import Extract
 from baybridge.disclose import Answer
 from baybridge.errors import Corrupt, Unavailable
-from baybridge.http.sending import answering
+from baybridge.http.sending import Sending, answering
 from baybridge.policy.projection import Projection, project
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
@@ -198,12 +198,12 @@ def digest_with(world: World, **changes: Any) -> str:
 
 
 def test_whatever_changes_the_rows_changes_the_name(flights):
-    shared = {"pseudonym_domain": "shared"}
+    shared = {"linkage": True, "pseudonym_domain": "shared"}
     base = digest_with(flights, **shared)
     assert digest_with(flights, **shared) == base
     assert digest_with(flights, purposes=["another"], **shared) == base
     different = [
-        digest_with(flights, pseudonym_domain="another"),
+        digest_with(flights, linkage=True, pseudonym_domain="another"),
         digest_with(flights),
         digest_with(flights),
         digest_with(flights, columns=["flight", "carrier", "tailnum", "origin"], **shared),
@@ -220,7 +220,7 @@ def test_whatever_changes_the_rows_changes_the_name(flights):
 
 
 def test_a_domain_changes_no_name_where_nothing_is_pseudonymised(flights):
-    names = {digest_with(flights, masks={"tailnum": "redact"}, pseudonym_domain=domain) for domain in ("one", "two", None)}
+    names = {digest_with(flights, masks={"tailnum": "redact"}, linkage=True, pseudonym_domain=domain) for domain in ("one", "two", None)}
     assert len(names) == 1
 
 
@@ -260,7 +260,9 @@ def publish_typed(world: World, dataset: str, *rows: Sequence[str]) -> None:
 
 
 def masked(world: World, dataset: str, mask: str, domain: str | None) -> list[dict[str, str]]:
-    terms = world.terms(dataset=dataset, columns=list(TYPED), row_filter=None, masks=dict.fromkeys(MASKED, mask), pseudonym_domain=domain)
+    terms = world.terms(
+        dataset=dataset, columns=list(TYPED), row_filter=None, masks=dict.fromkeys(MASKED, mask), linkage=True, pseudonym_domain=domain
+    )
     return [dict(zip(TYPED, row, strict=True)) for row in rows_of(extract_of(world, world.sign(terms)))]
 
 
@@ -302,7 +304,11 @@ def test_consumers_have_domains_of_their_own_whatever_these_are_called(tmp_path)
     with world.exchange:
         world.publish("bts.flights", FLIGHTS, key=("flight",))
         found = [
-            {row[2] for row in rows_of(extract_of(world, world.sign(world.terms(pseudonym_domain="shared"), consumer=consumer)))} - {None}
+            {
+                row[2]
+                for row in rows_of(extract_of(world, world.sign(world.terms(linkage=True, pseudonym_domain="shared"), consumer=consumer)))
+            }
+            - {None}
             for consumer in (CONSUMER, "ohio")
         ]
         assert len(found[0]) == len(found[1]) == 3
@@ -706,7 +712,7 @@ def test_a_question_over_its_time_limit_is_stopped(long_extract):
 
     try:
         with ThreadPoolExecutor(2) as threads, pytest.raises(Unavailable) as limit:
-            asyncio.run(answering(HttpRequest({"type": "http"}, stays), ask, threads=threads, watchers=threads, seconds=0.3))
+            asyncio.run(answering(HttpRequest({"type": "http"}, stays), ask, sending=Sending(threads, threads, 0.3, 600)))
         assert limit.value.code == "query_limit"
     finally:
         engine.close()
@@ -726,7 +732,7 @@ def test_a_question_whose_client_left_is_stopped(long_extract):
 
     try:
         with ThreadPoolExecutor(2) as threads, pytest.raises(Unavailable) as limit:
-            asyncio.run(answering(HttpRequest({"type": "http"}, leaves), ask, threads=threads, watchers=threads, seconds=600))
+            asyncio.run(answering(HttpRequest({"type": "http"}, leaves), ask, sending=Sending(threads, threads, 600, 600)))
         assert limit.value.code == "query_limit"
     finally:
         engine.close()

@@ -50,7 +50,13 @@ class Stage:
     def agree(self, dataset: str, columns: str, *, row_filter: str | None = None, **masks: str) -> str:
         """Sign, with all pseudonyms in one domain, so that equal originals of two datasets are released as equal values."""
         terms = self.world.terms(
-            dataset=dataset, columns=columns.split(","), row_filter=row_filter, masks=masks, purposes=[PURPOSE], pseudonym_domain="shared"
+            dataset=dataset,
+            columns=columns.split(","),
+            row_filter=row_filter,
+            masks=masks,
+            purposes=[PURPOSE],
+            linkage=True,
+            pseudonym_domain="shared",
         )
         return self.world.sign(terms).id
 

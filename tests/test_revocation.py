@@ -8,7 +8,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +17,8 @@ from conftest import Server, World, make_world, serving, wait_until
 from raw_http import Reply, Wire, kernel_view, server_holds
 
 from baybridge.agreements.agreement import Agreement
+from baybridge.operate.administer import Administer
+from baybridge.principals.principal import LOCAL_OPERATOR, Move, Principal
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("revocation")]
 
@@ -254,6 +256,64 @@ def test_a_revocation_by_another_process_on_the_home_takes_effect_as_fast(stage:
     stage.world.exchange.agree.revoke(stage.world.person("bts", "steward"), played.agreement.id, "from the operator's own process")
     check_cut(wire, reply, time.monotonic())
     assert code(played.get()) == "agreement_revoked"
+
+
+ENDINGS: dict[str, tuple[Callable[[Administer, Principal], object], str]] = {
+    "token revoked": (lambda administer, reader: administer.revoke_token(LOCAL_OPERATOR, str(reader.token)), "not_signed_in"),
+    "token rotated": (
+        lambda administer, reader: administer.rotate_token(LOCAL_OPERATOR, str(reader.token), overlap_seconds=0),
+        "token_expired",
+    ),
+    "role taken away": (lambda administer, reader: administer.set_roles(LOCAL_OPERATOR, reader.id, ["auditor"]), "role_required"),
+    "suspended": (
+        lambda administer, reader: administer.move_principal(LOCAL_OPERATOR, reader.id, Move.SUSPEND, "now"),
+        "principal_suspended",
+    ),
+    "off-boarded": (lambda administer, reader: administer.move_principal(LOCAL_OPERATOR, reader.id, Move.OFFBOARD, "now"), "not_signed_in"),
+    "organization suspended": (
+        lambda administer, reader: administer.move_organization(LOCAL_OPERATOR, reader.organization, Move.SUSPEND, "now"),
+        "organization_suspended",
+    ),
+    "organization off-boarded": (
+        lambda administer, reader: administer.move_organization(LOCAL_OPERATOR, reader.organization, Move.OFFBOARD, "now"),
+        "not_signed_in",
+    ),
+    "provider suspended": (
+        lambda administer, _: administer.move_organization(LOCAL_OPERATOR, "bts", Move.SUSPEND, "now"),
+        "organization_suspended",
+    ),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_answer_is_cut_when_who_it_is_for_may_not_act_any_more(stage: Stage, ending: str) -> None:
+    """Each is done by another process on the home, so that the server can only know it from the catalog."""
+    act, wanted = ENDINGS[ending]
+    played, administer = stage.agree(), stage.world.exchange.administer
+    reader = administer.authenticate(played.token)
+    wire, reply = begin_slowly(played)
+    act(administer, reader)
+    try:
+        check_cut(wire, reply, time.monotonic())
+        assert code(played.get()) == wanted
+    finally:
+        if ending == "provider suspended":
+            administer.move_organization(LOCAL_OPERATOR, "bts", Move.RESUME, "the others go on")
+
+
+def test_an_answer_goes_on_when_somebody_elses_token_is_revoked(stage: Stage) -> None:
+    """The watch asks after this reader and nobody else; without this the cuts above would pass on a server that cuts anything."""
+    played, administer = stage.agree(), stage.world.exchange.administer
+    reader = administer.authenticate(played.token)
+    other = administer.issue_token(LOCAL_OPERATOR, reader.id, expires=None, purpose=None)
+    wire, reply = begin_slowly(played)
+    administer.revoke_token(LOCAL_OPERATOR, other.token.id)
+    administer.set_roles(LOCAL_OPERATOR, reader.id, ["analyst", "auditor"])
+    time.sleep(GONE)
+    with wire:
+        assert server_holds(wire)
+        wire.fill(reply)
+    assert reply.whole
 
 
 def test_a_small_answer_that_the_client_does_not_take_is_dropped_too(stage: Stage) -> None:

@@ -30,6 +30,7 @@ CODES: Final[dict[str, CodeFacts]] = {
     "schema_invalid": CodeFacts(400, 2, "The schema is not a Frictionless Table Schema that this server understands."),
     "file_unreadable": CodeFacts(400, 2, "The file is not a readable UTF-8 CSV with one header row."),
     "settings_invalid": CodeFacts(400, 2, "A setting is unknown or its value does not parse."),
+    "not_acceptable": CodeFacts(406, 2, "The rows cannot be had in the format that the request names."),
     "method_not_allowed": CodeFacts(405, 2, "The address does not take that method; `Allow` names those it takes."),
     # Not signed in.
     "not_signed_in": CodeFacts(401, 4, "No token, or a token that this server does not know or has revoked."),
@@ -37,6 +38,11 @@ CODES: Final[dict[str, CodeFacts]] = {
     # Refused: someone else must change something first.
     "token_wrong_organisation": CodeFacts(403, 5, "The token acts for an organization that is not a party to what it names."),
     "role_required": CodeFacts(403, 5, "The principal lacks the role that this act needs."),
+    "role_unconfirmed": CodeFacts(403, 6, "The role was given, and no second person of the organization has confirmed it yet."),
+    "second_person_required": CodeFacts(403, 5, "The act needs another person than the one who asks for it."),
+    "scope_required": CodeFacts(403, 5, "The token is narrowed to scopes that do not cover this act."),
+    "principal_suspended": CodeFacts(403, 5, "The principal is suspended or off-boarded."),
+    "organization_suspended": CodeFacts(403, 5, "The organization is suspended or off-boarded."),
     "no_agreement": CodeFacts(403, 5, "No agreement of the caller's organization covers this dataset."),
     "request_pending": CodeFacts(403, 6, "An agreement was asked for and is not signed by both sides yet."),
     "agreement_not_started": CodeFacts(403, 5, "The agreement is signed and its start has not come."),
@@ -51,6 +57,7 @@ CODES: Final[dict[str, CodeFacts]] = {
     "purpose_required": CodeFacts(403, 5, "Neither the request nor the token names a purpose."),
     "purpose_not_allowed": CodeFacts(403, 5, "The purpose is not one that the agreement, or the token's binding, allows."),
     "column_not_in_agreement": CodeFacts(403, 5, "The request uses a column that the agreement does not release."),
+    "version_not_in_agreement": CodeFacts(403, 5, "The agreement's history does not reach the version; most let only the latest be read."),
     "terms_not_understood": CodeFacts(403, 5, "The agreement holds a term this server does not understand, so nothing is served under it."),
     # Not found.
     "not_found": CodeFacts(404, 7, "No such thing, or none that the caller may know of."),
@@ -64,6 +71,7 @@ CODES: Final[dict[str, CodeFacts]] = {
     "rows_rejected": CodeFacts(422, 8, "Some cells do not fit the schema; nothing was published."),
     # Unavailable: wait, then the same request succeeds.
     "extract_building": CodeFacts(503, 75, "The extract for this agreement and version is being made; try again shortly."),
+    "limit_reached": CodeFacts(429, 75, "The day's requests or rows under the agreement are used up; `Retry-After` is at midnight UTC."),
     "log_unavailable": CodeFacts(503, 10, "The audit log cannot be written, so nothing is served."),
     "query_limit": CodeFacts(503, 75, "The question ran into its time limit and was stopped."),
     "unreachable": CodeFacts(503, 10, "No server answers at the address; only a client ever says this."),

@@ -31,7 +31,7 @@ from baybridge.data.objects import Objects, Stored, spool, write_rows
 from baybridge.db import Database
 from baybridge.errors import Advice, Conflict, Place
 from baybridge.names import DatasetName
-from baybridge.principals.principal import Principal, Role, require_role
+from baybridge.principals.principal import Principal, Role, Scope, require_role
 from baybridge.principals.store import require_organization
 
 SCHEMA_CHANGED: Final = "schema_changed"
@@ -285,7 +285,7 @@ def _sweep(scratch: Path) -> None:
 
 def _require_steward(principal: Principal, name: DatasetName) -> None:
     if not principal.is_operator():
-        require_role(principal, name.organization, Role.STEWARD)
+        require_role(principal, name.organization, Role.STEWARD, scope=Scope.PUBLISH)
 
 
 def _require_contract(dataset: Dataset, schema: Schema, upload: Upload) -> None:

@@ -23,9 +23,9 @@ from baybridge.agree.guards import (
     visible,
 )
 from baybridge.agreements import store
-from baybridge.agreements.agreement import Action, Agreement, Approval, Side, transition
+from baybridge.agreements.agreement import TRANSITIONS, Action, Agreement, Approval, Side, transition
 from baybridge.errors import Advice, Conflict, Invalid
-from baybridge.principals.principal import Principal, Role, require_role
+from baybridge.principals.principal import Principal, Role, Scope, require_role
 from baybridge.terms.terms import Terms
 from baybridge.wire.terms import TermsShape
 
@@ -72,12 +72,12 @@ class Agree:
 
         def approved(connection: sa.Connection, agreement: Agreement) -> Agreement:
             side_of(principal, agreement)
-            require_role(principal, principal.organization, approver)
+            require_role(principal, principal.organization, approver, scope=Scope.AGREE)
             require_person(principal, "approve")
             now = self.desk.clock()
             state = transition(agreement, Action.APPROVE, now)
             require_digest(terms_sha256, agreement.terms_sha256, f"baybridge agreement show {agreement.id}")
-            require_other_person(principal, agreement)
+            require_other_person(connection, principal, agreement)
             if any((each.organization, each.role) == (principal.organization, approver) for each in agreement.approvals):
                 raise Conflict("conflict", f"The {approver} of {principal.organization} has approved these terms already.")
             approval = Approval(principal.organization, approver, principal.id, terms_sha256, now)
@@ -107,7 +107,7 @@ class Agree:
         """The provider lifts its suspension. Terms that no longer fit the dataset's schema stay suspended."""
 
         def resumed(connection: sa.Connection, agreement: Agreement) -> Agreement:
-            require_role(principal, agreement.provider, Role.STEWARD, Role.SIGNATORY)
+            require_role(principal, agreement.provider, Role.STEWARD, Role.SIGNATORY, scope=Scope.AGREE)
             state = transition(agreement, Action.RESUME, self.desk.clock())
             if agreement.terms is not None:
                 self._require_fitting(connection, agreement, agreement.terms)
@@ -121,7 +121,7 @@ class Agree:
 
         def ended(connection: sa.Connection, agreement: Agreement) -> Agreement:
             side = side_of(principal, agreement)
-            require_role(principal, principal.organization, Role.STEWARD, Role.SIGNATORY, Role.ANALYST)
+            require_role(principal, principal.organization, Role.STEWARD, Role.SIGNATORY, Role.ANALYST, scope=Scope.AGREE)
             state = transition(agreement, Action.TERMINATE, self.desk.clock())
             why = parse_code(code or ("declined" if side is Side.PROVIDER else "withdrawn"))
             after = replace(agreement, state=state, reason=parse_text(reason, "reason"), code=why)
@@ -133,7 +133,7 @@ class Agree:
         """After the end, a person of the consumer states that what was received is destroyed. The log holds the statement's hash."""
 
         def closed(connection: sa.Connection, agreement: Agreement) -> Agreement:
-            require_role(principal, agreement.consumer, Role.STEWARD, Role.SIGNATORY)
+            require_role(principal, agreement.consumer, Role.STEWARD, Role.SIGNATORY, scope=Scope.AGREE)
             require_person(principal, "state this")
             state = transition(agreement, Action.CLOSE, self.desk.clock())
             after = replace(agreement, state=state, statement=parse_text(statement, "statement"))
@@ -142,6 +142,19 @@ class Agree:
             return self.desk.step(connection, principal, after, Action.CLOSE, {"statement_sha256": digest})
 
         return self._act(principal, agreement_id, "close", closed)
+
+    def end_all(self, connection: sa.Connection, principal: Principal, organization: str, reason: str) -> None:
+        """End all that an organization is a party to, in the transaction that off-boards it.
+
+        What both sides have signed is revoked, what is still being negotiated is terminated, and what has ended stays as it is.
+        """
+        now = self.desk.clock()
+        for agreement in store.of_party(connection, organization):
+            for action in (Action.REVOKE, Action.TERMINATE):
+                state = TRANSITIONS.get((agreement.state_at(now), action))
+                if state is not None:
+                    store.drop_references(connection, agreement.id)
+                    self.desk.step(connection, principal, replace(agreement, state=state, reason=reason, code="offboarded"), action)
 
     def show(self, principal: Principal, agreement_id: str) -> Agreement:
         """An agreement, to its parties and to the local operator. Raise NotFound for everyone else."""
@@ -166,7 +179,7 @@ class Agree:
 
     def _stop(self, principal: Principal, agreement_id: str, action: Action, reason: str) -> Agreement:
         def stopped(connection: sa.Connection, agreement: Agreement) -> Agreement:
-            require_role(principal, agreement.provider, Role.STEWARD, Role.SIGNATORY)
+            require_role(principal, agreement.provider, Role.STEWARD, Role.SIGNATORY, scope=Scope.AGREE)
             state = transition(agreement, action, self.desk.clock())
             if action is Action.REVOKE:
                 store.drop_references(connection, agreement.id)

@@ -20,7 +20,6 @@ from baybridge.catalog import store as catalog
 from baybridge.db import Database
 from baybridge.errors import Conflict
 from baybridge.principals.principal import Principal
-from baybridge.terms.masks import Mask
 from baybridge.terms.terms import Terms, check_terms
 
 SERVER: Final = {"organization": "", "principal": "server"}
@@ -73,7 +72,7 @@ class Desk:
 
         An agreement in the place of another goes on with the other's own domain, so that pseudonyms survive a renewal.
         """
-        if all(mask is not Mask.PSEUDONYM for _, mask in terms.masks):
+        if not terms.pseudonymises():
             return None
         if terms.pseudonym_domain is None and before is not None and before.terms is not None and before.terms.pseudonym_domain is None:
             inherited = before.domain_key

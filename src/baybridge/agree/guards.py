@@ -13,6 +13,7 @@ from baybridge.agreements.approvals import required_approvals
 from baybridge.errors import Advice, Conflict, Invalid, NotFound, Place, Refused
 from baybridge.names import nearest
 from baybridge.principals.principal import Principal, PrincipalKind, Role
+from baybridge.principals.store import find_principal
 from baybridge.terms.terms import Terms
 
 MAX_REASON: Final = 500
@@ -88,11 +89,29 @@ def require_digest(given: str, present: str, command: str) -> None:
         )
 
 
-def require_other_person(principal: Principal, agreement: Agreement) -> None:
+def require_two_persons(connection: sa.Connection, principal: Principal, agreement: Agreement) -> None:
+    """Refuse where the same human has signed already, for the other side: an identity may stand in two organizations."""
+    if any(_same_human(connection, principal, each.principal) for each in agreement.signatures):
+        raise Refused(
+            "second_person_required",
+            "The other side's signature is by the same person.",
+            advice=Advice(
+                rule="One person never signs for both sides.",
+                who_can_change=f"another signatory of {principal.organization}",
+                next_step="Have another signatory sign.",
+            ),
+        )
+
+
+def _same_human(connection: sa.Connection, principal: Principal, other: str) -> bool:
+    return principal.id == other or find_principal(connection, other).identity == principal.identity
+
+
+def require_other_person(connection: sa.Connection, principal: Principal, agreement: Agreement) -> None:
     """Who asked for the terms or wrote them does not approve them, and nobody approves in two roles."""
-    if principal.id in (agreement.requester, agreement.author):
+    if any(each is not None and _same_human(connection, principal, each) for each in (agreement.requester, agreement.author)):
         raise _not_separate("Who asked for the terms, or wrote them as they stand, does not approve them.", principal)
-    if any(each.principal == principal.id for each in agreement.approvals):
+    if any(_same_human(connection, principal, each.principal) for each in agreement.approvals):
         raise _not_separate("One person approves in one role only.", principal)
 
 

@@ -8,12 +8,12 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from baybridge.agree.desk import Desk
-from baybridge.agree.guards import require_approved, require_digest, require_person, require_understood, side_of
+from baybridge.agree.guards import require_approved, require_digest, require_person, require_two_persons, require_understood, side_of
 from baybridge.agreements import store
 from baybridge.agreements.agreement import SIDES, TRANSITIONS, Action, Agreement, Side, Signature, State, transition
 from baybridge.audit.entry import JSON
 from baybridge.errors import Advice, Conflict, Invalid
-from baybridge.principals.principal import Principal, Role, require_role
+from baybridge.principals.principal import Principal, Role, Scope, require_role
 from baybridge.principals.store import require_organization
 from baybridge.terms.terms import Terms
 
@@ -24,8 +24,9 @@ SIGNING = {Side.CONSUMER: Action.SIGN_AS_CONSUMER, Side.PROVIDER: Action.SIGN_AS
 def ask(desk: Desk, connection: sa.Connection, principal: Principal, terms: Terms, *, umbrella: str | None = None) -> Agreement:
     """A consumer asks for a new agreement."""
     consumer, provider = principal.organization, terms.dataset.organization
-    require_role(principal, consumer, *PROPOSERS[Action.REQUEST])
+    require_role(principal, consumer, *PROPOSERS[Action.REQUEST], scope=Scope.AGREE)
     require_organization(connection, consumer)
+    require_organization(connection, provider)
     desk.check(connection, terms)
     if consumer == provider:
         raise Invalid("terms_invalid", "An organization needs no agreement with itself: it reads its own datasets.")
@@ -35,7 +36,7 @@ def ask(desk: Desk, connection: sa.Connection, principal: Principal, terms: Term
 def succeed(desk: Desk, connection: sa.Connection, principal: Principal, before: Agreement, terms: Terms) -> Agreement:
     """Either side begins the negotiation of an agreement that shall take the place of one: the consumer asks, the provider offers."""
     action = Action.REQUEST if side_of(principal, before) is Side.CONSUMER else Action.OFFER
-    require_role(principal, principal.organization, *PROPOSERS[action])
+    require_role(principal, principal.organization, *PROPOSERS[action], scope=Scope.AGREE)
     _require_same_dataset(terms, before)
     desk.check(connection, terms)
     require_replaceable(connection, before, desk.clock())
@@ -99,11 +100,12 @@ def propose(
 def sign(desk: Desk, connection: sa.Connection, principal: Principal, agreement: Agreement, terms_sha256: str) -> Agreement:
     """A signatory signs for its side. Where both have signed, the server takes the steps that are left, up to FINALIZED."""
     side = side_of(principal, agreement)
-    require_role(principal, principal.organization, Role.SIGNATORY)
+    require_role(principal, principal.organization, Role.SIGNATORY, scope=Scope.AGREE)
     require_person(principal, "sign")
     terms = require_understood(agreement)
     now = desk.clock()
     state = transition(agreement, SIGNING[side], now)
+    require_two_persons(connection, principal, agreement)
     require_digest(terms_sha256, agreement.terms_sha256, f"baybridge agreement show {agreement.id}")
     if now >= terms.end:
         raise Conflict("conflict", "The terms' end has passed; offer terms with a later end.")

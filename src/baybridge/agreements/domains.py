@@ -39,7 +39,11 @@ def key_of_domain(
     entropy: Callable[[int], bytes],
     now: datetime,
 ) -> str:
-    """Give the id of the domain's key, making the key when the domain is new. The id says nothing about the key."""
+    """Give the id of the domain's key, making the key when the domain is new. The id says nothing about the key.
+
+    Provider, consumer and name are the whole identity of a domain, so its pseudonyms outlive an agreement: one that renews it and
+    names the same domain gets the same key.
+    """
     domains = PSEUDONYM_DOMAINS.c
     present = connection.execute(
         sa.select(domains.key_id).where(domains.provider == provider, domains.consumer == consumer, domains.name == name)

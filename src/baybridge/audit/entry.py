@@ -38,14 +38,18 @@ class Kind(StrEnum):
     """What an entry is about. Kinds may be added; none is ever renamed or reused."""
 
     DISCLOSURE = "disclosure"
+    STREAM_ENDED = "stream_ended"
     REFUSAL = "refusal"
     PUBLICATION = "publication"
     DATASET_DECLARED = "dataset_declared"
     AGREEMENT_ACT = "agreement_act"
     APPROVALS_REQUIRED = "approvals_required"
     ORGANIZATION_ADDED = "organization_added"
+    ORGANIZATION_ACT = "organization_act"
     PRINCIPAL_ADDED = "principal_added"
+    PRINCIPAL_ACT = "principal_act"
     TOKEN_ISSUED = "token_issued"  # noqa: S105 - the name of a kind, no secret
+    TOKEN_ROTATED = "token_rotated"  # noqa: S105 - the name of a kind, no secret
     TOKEN_REVOKED = "token_revoked"  # noqa: S105 - the name of a kind, no secret
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -152,6 +153,12 @@ def find_version(connection: sa.Connection, dataset: Dataset, number: int | None
         ),
         published=row.published,
     )
+
+
+def superseded(connection: sa.Connection, name: DatasetName, number: int) -> datetime | None:
+    """When a version after this one was published; None while it is the latest."""
+    later = sa.select(sa.func.min(VERSIONS.c.published)).where(VERSIONS.c.dataset == str(name), VERSIONS.c.number > number)
+    return connection.execute(later).scalar()
 
 
 def versions(connection: sa.Connection, dataset: Dataset) -> tuple[Version, ...]:

@@ -149,6 +149,7 @@ def _from_options(options: dict[str, Any]) -> TermsShape:
         end=options["end"],
         row_filter=options["row_filter"],
         masks=masks,
+        linkage=options["pseudonym_domain"] is not None,  # who names a domain wants its agreements to join
         pseudonym_domain=options["pseudonym_domain"],
     )
 

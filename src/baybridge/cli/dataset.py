@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from baybridge.cli.printing import csv_lines, table, write_private
+from baybridge.cli.printing import csv_lines, table, told, write_private
 from baybridge.cli.session import Door, Session, door_options, read_json
 from baybridge.client import RowsRejected
 from baybridge.errors import CODES, Advice, Conflict, NotFound
@@ -33,7 +33,7 @@ class _Upload:
     dry_run: bool
 
     def send(self, door: Door) -> PublishReport:
-        source = sys.stdin.buffer if str(self.file) == "-" else self.file
+        source = sys.stdin.buffer if str(self.file) == "-" else told(self.file)
         return door.publish(self.dataset, source, null=self.null, key=self.key, accept_schema=self.accept_schema, dry_run=self.dry_run)
 
 

@@ -14,10 +14,18 @@ from baybridge.client import LogVerdict, RowsRejected, chunks
 from baybridge.exchange import Exchange, Setting, load_settings
 from baybridge.http.rest.collections import rows_rejected
 from baybridge.http.server import serve
-from baybridge.http.shapes import agreement_shape, collection_shape, principal_shape, publish_report, token_shape, version_shape
+from baybridge.http.shapes import (
+    agreement_shape,
+    collection_shape,
+    organization_shape,
+    principal_shape,
+    publish_report,
+    token_shape,
+    version_shape,
+)
 from baybridge.names import DatasetName
 from baybridge.operate.home import find_home
-from baybridge.principals.principal import LOCAL_OPERATOR
+from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.publish import Declaration, Upload
 from baybridge.terms.terms import parse_instant
 from baybridge.wire.agreements import AgreementShape, AgreementsShape
@@ -61,21 +69,27 @@ class LocalOperator:
     def organizations(self) -> OrganizationsShape:
         """All agencies."""
         found = self.exchange.administer.organizations()
-        return OrganizationsShape(organizations=[OrganizationShape(name=each.name, title=each.title) for each in found])
+        return OrganizationsShape(organizations=[organization_shape(each) for each in found])
 
     def add_organization(self, name: str, title: str) -> OrganizationShape:
         """Add an agency, and begin its log."""
-        added = self.exchange.administer.add_organization(LOCAL_OPERATOR, name, title)
-        return OrganizationShape(name=added.name, title=added.title)
+        return organization_shape(self.exchange.administer.add_organization(LOCAL_OPERATOR, name, title))
+
+    def move_organization(self, name: str, act: str, reason: str) -> OrganizationShape:
+        """Suspend, resume or off-board an agency."""
+        return organization_shape(self.exchange.administer.move_organization(LOCAL_OPERATOR, name, Move(act), reason))
 
     def principals(self, organization: str) -> PrincipalsShape:
         """An agency's principals."""
         found = self.exchange.administer.principals(LOCAL_OPERATOR, organization)
         return PrincipalsShape(principals=[principal_shape(each) for each in found])
 
-    def add_principal(self, organization: str, name: str, *, roles: Sequence[str], kind: str = "person") -> PrincipalShape:
-        """Add a person or a service account."""
-        return principal_shape(self.exchange.administer.add_principal(LOCAL_OPERATOR, organization, name, kind, list(roles)))
+    def add_principal(
+        self, organization: str, name: str, *, roles: Sequence[str], kind: str = "person", identity: str | None = None
+    ) -> PrincipalShape:
+        """Add a person or a service account. Roles that need a second person wait for one."""
+        administer = self.exchange.administer
+        return principal_shape(administer.add_principal(LOCAL_OPERATOR, organization, name, kind, roles, identity=identity))
 
     def issue_token(self, principal: str, *, expires: str | None = None, purpose: str | None = None) -> TokenShape:
         """Issue a token for a principal's id."""

@@ -12,12 +12,14 @@ from baybridge import __version__
 from baybridge.cli import printing
 from baybridge.cli.agreement import agreement
 from baybridge.cli.audit import audit
+from baybridge.cli.completion import completion
 from baybridge.cli.dataset import publish, show
 from baybridge.cli.demo import demo
 from baybridge.cli.home import init, serve, settings
 from baybridge.cli.org import org
 from baybridge.cli.rows import get
 from baybridge.cli.session import Session, json_option
+from baybridge.cli.snippet import snippet
 from baybridge.cli.token import token, whoami
 from baybridge.cli.user import user
 from baybridge.client import RowsRejected
@@ -47,7 +49,7 @@ def version(session: Session) -> None:
     session.show({"version": __version__}, [f"baybridge {__version__}"])
 
 
-for command in (init, demo, serve, settings, org, user, token, whoami, publish, show, get, agreement, audit, version):
+for command in (init, demo, serve, settings, org, user, token, whoami, publish, show, get, snippet, agreement, audit, completion, version):
     baybridge.add_command(command)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import click
 import msgspec
 
+from baybridge.client import chunks
 from baybridge.errors import BaybridgeError
 from baybridge.wire.collections import PublishReport
 from baybridge.wire.problems import PlaceShape, ProblemShape
@@ -57,6 +59,17 @@ def csv_lines(rows: Iterable[Sequence[object]]) -> str:
     for row in rows:
         writer.writerow([cell(value) for value in row])
     return text.getvalue()
+
+
+def told(source: Path) -> Iterator[bytes]:
+    """The bytes of a file, and on the standard error of a terminal, but nowhere else, a bar that says how far they are."""
+    if not sys.stderr.isatty():
+        yield from chunks(source)
+        return
+    with click.progressbar(length=source.stat().st_size, label=printable(source.name), file=sys.stderr) as bar:
+        for piece in chunks(source):
+            yield piece
+            bar.update(len(piece))
 
 
 def write_private(path: Path, text: str) -> None:

@@ -12,8 +12,7 @@ import msgspec
 from baybridge.cli.dataset import names
 from baybridge.cli.printing import csv_lines, table
 from baybridge.cli.session import Session, server_options
-from baybridge.client import Question
-from baybridge.wire.collections import ItemsShape
+from baybridge.client import Page, Question
 
 _PAGE: Final = 10_000
 _DEFAULT: Final = 100
@@ -66,7 +65,7 @@ def get(  # noqa: PLR0913 -- each is an option of the command
             _print_pages(pages, wanted, names(columns), output)
 
 
-def _until(pages: Iterator[ItemsShape], wanted: int | None) -> Iterator[ItemsShape]:
+def _until(pages: Iterator[Page], wanted: int | None) -> Iterator[Page]:
     """The pages up to the one with the last row that is wanted, whole; no page after it is asked for."""
     had = 0
     for page in pages:
@@ -76,7 +75,7 @@ def _until(pages: Iterator[ItemsShape], wanted: int | None) -> Iterator[ItemsSha
             return
 
 
-def _print_whole(session: Session, pages: list[ItemsShape], wanted: int | None, columns: tuple[str, ...]) -> None:
+def _print_whole(session: Session, pages: list[Page], wanted: int | None, columns: tuple[str, ...]) -> None:
     read = list(itertools.chain.from_iterable(page.items for page in pages))
     rows, last = read[:wanted], pages[-1]
     more = len(read) > len(rows) or any(link.rel == "next" for link in last.links)
@@ -84,7 +83,7 @@ def _print_whole(session: Session, pages: list[ItemsShape], wanted: int | None, 
     session.note(f"{len(rows):,} rows of version {last.version}{'; there are more (--limit, --all)' if more else ''}.")
 
 
-def _print_pages(pages: Iterator[ItemsShape], wanted: int | None, columns: tuple[str, ...], output: str) -> None:
+def _print_pages(pages: Iterator[Page], wanted: int | None, columns: tuple[str, ...], output: str) -> None:
     left, shown = wanted, columns
     if output == "csv" and shown:
         click.echo(csv_lines([shown]), nl=False)

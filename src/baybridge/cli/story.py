@@ -89,6 +89,7 @@ class _Stage:
     say: Callable[[str], None]
     told: Told
     term: tuple[str, str] = ("", "")
+    waiting: list[tuple[str, str]] = field(default_factory=list)
     clients: dict[str, Client] = field(default_factory=dict)
 
     def check(self, name: str, detail: str, *, ok: bool) -> None:
@@ -114,6 +115,7 @@ def tell(root: Path, *, say: Callable[[str], None]) -> Told:
         try:
             _make(stage)
             with running_server(root) as url, _people(stage, url):
+                _confirm(stage)
                 _publish(stage)
                 agreement = _agree(stage)
                 checkpoint = _keep_checkpoint(stage)
@@ -136,11 +138,21 @@ def _make(stage: _Stage) -> None:
         for person, (organization, role) in _PEOPLE.items():
             added = operator.add_principal(organization, f"{role.title()} of {organization}", roles=[role])
             bound = PURPOSE if person == "analyst" else None
+            if added.pending:
+                stage.waiting.append((organization, added.id))
             stage.told.tokens[person] = operator.issue_token(added.id, purpose=bound).token
         now = operator.exchange.agree.clock()
         joined = [each.name for each in operator.organizations().organizations]
     stage.term = (format_instant(now - timedelta(days=1)), format_instant(now + timedelta(days=730)))
     stage.check("agencies and people", f"{', '.join(joined)}; {len(_PEOPLE)} people with a token each", ok=set(joined) == set(_AGENCIES))
+
+
+def _confirm(stage: _Stage) -> None:
+    """The operator alone cannot make a signatory: a colleague of each confirms."""
+    colleagues = {"bts": "steward", "faa": "faa_steward", CONSUMER: "analyst"}
+    confirmed = [stage.clients[colleagues[organization]].confirm_roles(principal) for organization, principal in stage.waiting]
+    detail = ", ".join(each.name for each in confirmed)
+    stage.check("two people stand behind each signatory", detail, ok=[each.roles for each in confirmed] == [["signatory"]] * 3)
 
 
 def _publish(stage: _Stage) -> None:

@@ -1,11 +1,11 @@
-"""People and service accounts: added and listed."""
+"""People and service accounts: added, confirmed and listed."""
 
 from __future__ import annotations
 
 import click
 
 from baybridge.cli.printing import table
-from baybridge.cli.session import Session, door_options
+from baybridge.cli.session import Session, door_options, server_options
 
 
 @click.group()
@@ -20,14 +20,35 @@ def user() -> None:
     "--role", "roles", multiple=True, required=True, metavar="ROLE", help="steward, analyst, auditor, signatory or admin; repeatable."
 )
 @click.option("--kind", default="person", metavar="KIND", help="person or service.", show_default=True)
+@click.option("--identity", metavar="LOGIN", help="Who the person is, as an e-mail address. [default: NAME]")
 @door_options
-def add(session: Session, organization: str, name: str, roles: tuple[str, ...], kind: str) -> None:
-    """Add NAME to ORGANIZATION."""
+def add(session: Session, organization: str, name: str, *, roles: tuple[str, ...], kind: str, identity: str | None) -> None:
+    """Add NAME to ORGANIZATION.
+
+    Two people stand behind each admin and each signatory: what the local operator gives of these waits for `user confirm`.
+    """
     with session.door() as door:
-        added = door.add_principal(organization, name, roles=roles, kind=kind)
+        added = door.add_principal(organization, name, roles=roles, kind=kind, identity=identity)
     session.show(added, [added.id])
-    session.note(f"Added {added.name} to {added.organization}: {', '.join(added.roles)}.")
+    session.note(
+        f"Added {added.name} to {added.organization}: {', '.join([*added.roles, *(f'{role} (waits)' for role in added.pending)])}."
+    )
+    if added.pending:
+        session.note(f"A colleague confirms: baybridge user confirm {added.id}")
     session.note(f"next: baybridge token issue {added.id}")
+
+
+@user.command("confirm")
+@click.argument("principal")
+@server_options
+def confirm(session: Session, principal: str) -> None:
+    """Confirm the roles that PRINCIPAL, an id, was given.
+
+    Another person of the same agency does this, with a token of their own: two people stand behind each admin and each signatory.
+    """
+    with session.client() as client:
+        confirmed = client.confirm_roles(principal)
+    session.show(confirmed, [f"{confirmed.name} of {confirmed.organization}: {', '.join(confirmed.roles)}."])
 
 
 @user.command("list")
@@ -37,5 +58,5 @@ def list_(session: Session, organization: str) -> None:
     """List the people and service accounts of ORGANIZATION."""
     with session.door() as door:
         found = door.principals(organization)
-    rows = [[each.id, each.name, each.kind, ", ".join(each.roles)] for each in found.principals]
-    session.show(found, table(["id", "name", "kind", "roles"], rows))
+    rows = [[each.id, each.name, each.kind, each.status, ", ".join(each.roles), ", ".join(each.pending)] for each in found.principals]
+    session.show(found, table(["id", "name", "kind", "status", "roles", "waiting"], rows))

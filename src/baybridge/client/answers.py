@@ -7,22 +7,28 @@ from typing import Final, TypeVar
 import httpx2
 import msgspec
 
-from baybridge.errors import CODES, Advice, BaybridgeError, CodeFacts, Conflict, Corrupt, Invalid, NotFound, Place, Refused, Unavailable
-from baybridge.wire.collections import PublishReport
+from baybridge.client.exceptions import OF_CODE, AnswerNotUnderstood, RowsRejected, Unreachable
+from baybridge.errors import CODES, Advice, BaybridgeError, CodeFacts, Conflict, Invalid, NotFound, Place, Refused, Unavailable
 from baybridge.wire.problems import ProblemShape
 
 _PROBLEM: Final = "application/problem+json"
 _FIRST_ERROR: Final = 300  # a redirect is one too: following it would carry the token elsewhere
 _GATEWAY: Final = frozenset({502, 503, 504})
-_BY_STATUS: Final[dict[int, type[BaybridgeError]]] = {
+BY_STATUS: Final[dict[int, type[BaybridgeError]]] = {
     400: Invalid,
     401: Refused,
     403: Refused,
     404: NotFound,
     405: Invalid,
+    406: Invalid,
     409: Conflict,
     410: NotFound,
+    412: Conflict,
+    413: Invalid,
+    415: Invalid,
     422: Conflict,
+    428: Conflict,
+    429: Unavailable,
     503: Unavailable,
 }
 _STAND_INS: Final[dict[type[BaybridgeError], str]] = {
@@ -35,12 +41,6 @@ _STAND_INS: Final[dict[type[BaybridgeError], str]] = {
 _NOT_SIGNED_IN: Final = 401
 
 T = TypeVar("T")
-
-
-class RowsRejected(Conflict):
-    """The publication that cells which do not fit have blocked. `report` lists them, for whoever uploaded the file."""
-
-    report: PublishReport | None = None
 
 
 def read(response: httpx2.Response, shape: type[T]) -> T:
@@ -72,7 +72,7 @@ def error_of(response: httpx2.Response) -> BaybridgeError:
         rejected = RowsRejected("rows_rejected", problem.detail, advice=advice, places=places)
         rejected.report = problem.report
         return rejected
-    kind = _kind(response.status_code, problem.code)
+    kind = OF_CODE.get(problem.code) or BY_STATUS.get(response.status_code, BaybridgeError)
     if problem.code in CODES:
         return kind(problem.code, problem.detail, advice=advice, places=places, retry_after=problem.retry)
     stand_in = "not_signed_in" if response.status_code == _NOT_SIGNED_IN else _STAND_INS.get(kind, "internal")
@@ -84,7 +84,7 @@ def error_of(response: httpx2.Response) -> BaybridgeError:
 
 def not_understood(path: str) -> BaybridgeError:
     """The error of an answer whose body is not of the documented shape."""
-    return BaybridgeError(
+    return AnswerNotUnderstood(
         "answer_not_understood",
         f"The answer of {path} is not of a shape that this client knows.",
         advice=Advice(
@@ -93,12 +93,6 @@ def not_understood(path: str) -> BaybridgeError:
             next_step="Check that the address is a Baybridge server, then install the client of the server's version.",
         ),
     )
-
-
-def _kind(status: int, code: str) -> type[BaybridgeError]:
-    if code in CODES and CODES[code].status == CODES["corrupt"].status and code != "internal":
-        return Corrupt
-    return _BY_STATUS.get(status, BaybridgeError)
 
 
 def _problem(response: httpx2.Response) -> ProblemShape | None:
@@ -119,5 +113,11 @@ def _foreign(response: httpx2.Response) -> BaybridgeError:
         next_step="Check the address of the server, and what stands between.",
     )
     if response.status_code in _GATEWAY:
-        return Unavailable("unreachable", detail, advice=advice)
-    return BaybridgeError("answer_not_understood", detail, advice=advice)
+        return Unreachable("unreachable", detail, advice=advice, retry_after=_seconds(response))
+    return AnswerNotUnderstood("answer_not_understood", detail, advice=advice)
+
+
+def _seconds(response: httpx2.Response) -> int | None:
+    """What Retry-After says in seconds; a proxy's date is no reason to trust its clock."""
+    said = response.headers.get("retry-after", "")
+    return int(said) if said.isascii() and said.isdigit() else None

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypedDict
+from typing import TypedDict
 from urllib.parse import quote
 
 from baybridge.client.answers import not_understood
 from baybridge.errors import Invalid, Place
 from baybridge.names import parse_purpose
-from baybridge.wire.collections import ItemsShape
-
-API: Final = "/api/v1"
+from baybridge.wire.shape import LinkShape
 
 
 class Question(TypedDict, total=False):
@@ -45,11 +43,6 @@ class Asked:
     purpose: str | None = None
     cursor: str | None = None
 
-    def path(self, dataset: str) -> str:
-        """The address of the rows, under the version where one is pinned."""
-        pinned = "" if self.version is None else f"/versions/{self.version:d}"
-        return f"{dataset_path(dataset)}{pinned}/items"
-
     def parameters(self) -> dict[str, str]:
         """The query string's parameters, without what was not asked."""
         given = {
@@ -67,19 +60,14 @@ class Asked:
         return headers if self.agreement is None else headers | {"baybridge-agreement": header(self.agreement, "agreement")}
 
 
-def next_path(page: ItemsShape) -> str | None:
+def next_path(links: Sequence[LinkShape]) -> str | None:
     """The path of the next page. A link to another host is not followed: the token would go there too."""
-    for link in page.links:
+    for link in links:
         if link.rel == "next":
             if link.href.startswith("/") and not link.href.startswith("//"):
                 return link.href
             raise not_understood("items")
     return None
-
-
-def dataset_path(dataset: str) -> str:
-    """The address of a dataset."""
-    return f"{API}/collections/{part(dataset)}"
 
 
 def part(text: str) -> str:

@@ -19,17 +19,16 @@ from typing import Final
 
 import duckdb
 
+from baybridge.data.masking import released_rows
 from baybridge.data.objects import Objects, sync
 from baybridge.data.sql import Sql, path_literal, predicate, quote
-from baybridge.errors import Advice, Corrupt, Unavailable
-from baybridge.policy.projection import Projection, ReleasedColumn
+from baybridge.errors import Advice, Unavailable
+from baybridge.policy.projection import Projection
 from baybridge.terms.columns import ColumnType, Kind
-from baybridge.terms.masks import REDACTED, Mask, pseudonym
 
 BUILDER: Final = "1"
 """Goes into every extract's digest: raise it when the same projection is built differently."""
 
-_KEYS_AT_ONCE: Final = 50_000
 _BUILDS_AT_ONCE: Final = 2
 
 
@@ -144,17 +143,11 @@ def _fill(engine: duckdb.DuckDBPyConnection, target: Path, projection: Projectio
     if projection.row_filter is not None:
         condition = predicate(projection.row_filter, projection.source)
         kept = Sql(f"{kept.text} WHERE {condition.text}", kept.parameters + condition.parameters)
-    joins = ""
-    for position, column in enumerate(projection.columns):
-        if column.mask is Mask.PSEUDONYM:
-            _map_pseudonyms(engine, f"pseudonyms_{position}", kept, column, _require_key(key))
-            joins += f" LEFT JOIN pseudonyms_{position} ON pseudonyms_{position}.original = {_canonical(column)}"
-    released = ", ".join(_released(position, column) for position, column in enumerate(projection.columns))
+    released = released_rows(engine, projection, kept, key)
     order = ", ".join(_placed(name, projection.types[name]) for name in projection.order)
     engine.execute(
-        "CREATE TABLE extract.items AS SELECT row_number() OVER () - 1 AS _row, * FROM "
-        f"(SELECT * FROM (SELECT {released} FROM ({kept.text}) AS kept{joins}) ORDER BY {order})",
-        list(kept.parameters),
+        f"CREATE TABLE extract.items AS SELECT row_number() OVER () - 1 AS _row, * FROM (SELECT * FROM ({released.text}) ORDER BY {order})",
+        list(released.parameters),
     )
     engine.execute("CHECKPOINT extract")
     engine.execute("DETACH extract")
@@ -164,52 +157,3 @@ def _placed(name: str, column: ColumnType) -> str:
     """One column of the order. The two zeros of a double compare equal and are not, so what stood before them must not decide."""
     ascending = f"{quote(name)} ASC NULLS LAST"
     return f"{ascending}, signbit({quote(name)}) DESC" if column.kind is Kind.DOUBLE else ascending
-
-
-def _released(position: int, column: ReleasedColumn) -> str:
-    match column.mask:
-        case None:
-            return f"kept.{quote(column.name)} AS {quote(column.name)}"
-        case Mask.REDACT:
-            return f"'{REDACTED}' AS {quote(column.name)}"
-        case Mask.PSEUDONYM:
-            return f"pseudonyms_{position}.pseudonym AS {quote(column.name)}"
-
-
-def _map_pseudonyms(engine: duckdb.DuckDBPyConnection, table: str, kept: Sql, column: ReleasedColumn, key: bytes) -> None:
-    """Make a table from canonical text to pseudonym. The key stays in Python: only its results enter the engine, as bound lists."""
-    engine.execute(f"CREATE TEMP TABLE {table} (original VARCHAR, pseudonym VARCHAR)")
-    originals = engine.cursor()
-    originals.execute(
-        f"SELECT DISTINCT {_canonical(column)} FROM ({kept.text}) AS kept WHERE kept.{quote(column.name)} IS NOT NULL",
-        list(kept.parameters),
-    )
-    while batch := [str(row[0]) for row in originals.fetchmany(_KEYS_AT_ONCE)]:
-        replaced = [pseudonym(key, column.source.kind, original) for original in batch]
-        engine.execute(f"INSERT INTO {table} SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])", [batch, replaced])
-    originals.close()
-
-
-def _canonical(column: ReleasedColumn) -> str:
-    """SQL for the one text of a value that its pseudonym is made of: 1.50 and 1.5 are one decimal, and instants are in UTC."""
-    value = f"kept.{quote(column.name)}"
-    match column.source.kind:
-        case Kind.TEXT:
-            return value
-        case Kind.DECIMAL if column.source.scale:
-            # The engine writes a type that is all fraction without the zero before its point: .500, and .000 for zero.
-            return rf"regexp_replace(rtrim(rtrim({value}::VARCHAR, '0'), '.'), '^(-?)(\.|$)', '\10\2')"
-        case Kind.TIMESTAMP:
-            return f"strftime(timezone('UTC', {value}), '%Y-%m-%dT%H:%M:%S.%fZ')"
-        case Kind.DATETIME:
-            return f"strftime({value}, '%Y-%m-%dT%H:%M:%S.%f')"
-        case Kind.INTEGER | Kind.DECIMAL | Kind.BOOLEAN | Kind.DATE:
-            return f"{value}::VARCHAR"
-        case Kind.DOUBLE:
-            raise Corrupt("corrupt", "Doubles have no canonical text, and terms that pseudonymise one are refused.")
-
-
-def _require_key(key: bytes | None) -> bytes:
-    if key is None:
-        raise Corrupt("corrupt", "A signed agreement with a pseudonym names no pseudonym key.")
-    return key

@@ -1,4 +1,4 @@
-"""The application: every URL in one table, and what happens around each request."""
+"""The application over the table of addresses, and what happens around each request."""
 
 from __future__ import annotations
 
@@ -13,88 +13,37 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from baybridge.errors import CODES, BaybridgeError, NotFound
+from baybridge.errors import BaybridgeError
 from baybridge.exchange import Exchange
+from baybridge.http.addresses import ADDRESSES
+from baybridge.http.contract import ADDRESS, Address
 from baybridge.http.cursors import Cursors
-from baybridge.http.faces import Serving, call
+from baybridge.http.faces import Serving, parameters
+from baybridge.http.openapi import document
 from baybridge.http.problems import on_departure, on_error, on_failure, on_http_exception
-from baybridge.http.rest import administration, agreements, audit, collections, items, notices, umbrellas
 
 THREADS: Final = 96
 WATCHERS: Final = 8
 _LOG: Final = logging.getLogger("baybridge.http")
-_API: Final = "/api/v1"
-_DATASET: Final = f"{_API}/collections/{{dataset}}"
 
 
-async def live(request: Request) -> Response:
-    """Answer GET /livez: the process answers."""
-    del request
-    return JSONResponse({"status": "ok"})
+def _route(address: Address) -> Route:
+    """The route of a row, which its handler finds in the scope. In the API no parameter is ignored, read by the handler or not."""
+
+    async def answer(request: Request) -> Response:
+        request.scope[ADDRESS] = address
+        if address.is_api:
+            parameters(request)
+        return await address.handler(request)
+
+    return Route(address.path, answer, methods=[address.method])
 
 
-async def ready(request: Request) -> Response:
-    """Answer GET /readyz: 200 when catalog, objects and keys can be used, else 503 with the names of what cannot."""
-    failing = await call(request, lambda exchange: exchange.failing_parts())
-    return JSONResponse({"status": "failing" if failing else "ok", "failing": failing}, status_code=503 if failing else 200)
-
-
-async def explain_error(request: Request) -> Response:
-    """Answer GET /errors/{code}: what a code means, where a problem's `type` points."""
-    code = request.path_params["code"]
-    if code not in CODES:
-        raise NotFound("not_found", "There is no error of that code.")
-    return PlainTextResponse(f"{code} ({CODES[code].status})\n{CODES[code].meaning}\n")
-
-
-ROUTES: Final = (
-    Route("/livez", live, methods=["GET"]),
-    Route("/readyz", ready, methods=["GET"]),
-    Route("/errors/{code}", explain_error, methods=["GET"]),
-    Route(f"{_API}/whoami", administration.whoami, methods=["GET"]),
-    Route(f"{_API}/organizations", administration.organizations, methods=["GET"]),
-    Route(f"{_API}/organizations/{{organization}}/principals", administration.principals, methods=["GET"]),
-    Route(f"{_API}/organizations/{{organization}}/principals", administration.add_principal, methods=["POST"]),
-    Route(f"{_API}/tokens", administration.issue_token, methods=["POST"]),
-    Route(f"{_API}/tokens/{{token}}", administration.revoke_token, methods=["DELETE"]),
-    Route(f"{_API}/collections", collections.listing, methods=["GET"]),
-    Route(_DATASET, collections.describe, methods=["GET"]),
-    Route(_DATASET, collections.declare, methods=["PUT"]),
-    Route(f"{_DATASET}/schema", collections.schema, methods=["GET"]),
-    Route(f"{_DATASET}/versions", collections.versions, methods=["GET"]),
-    Route(f"{_DATASET}/versions", collections.publish, methods=["POST"]),
-    Route(f"{_DATASET}/versions/{{version:int}}", collections.version, methods=["GET"]),
-    Route(f"{_DATASET}/versions/{{version:int}}/schema", collections.schema, methods=["GET"]),
-    Route(f"{_DATASET}/versions/{{version:int}}/items", items.items, methods=["GET"]),
-    Route(f"{_DATASET}/items", items.items, methods=["GET"]),
-    Route(f"{_API}/agreements", agreements.listing, methods=["GET"]),
-    Route(f"{_API}/agreements", agreements.ask, methods=["POST"]),
-    Route(f"{_API}/agreements/{{agreement}}", agreements.show, methods=["GET"]),
-    Route(f"{_API}/agreements/{{agreement}}/offer", agreements.offer, methods=["POST"]),
-    Route(f"{_API}/agreements/{{agreement}}/request", agreements.counter, methods=["POST"]),
-    Route(f"{_API}/agreements/{{agreement}}/approve", agreements.approve, methods=["POST"]),
-    Route(f"{_API}/agreements/{{agreement}}/sign", agreements.sign, methods=["POST"]),
-    Route(f"{_API}/agreements/{{agreement}}/terminate", agreements.terminate, methods=["POST"]),
-    Route(f"{_API}/agreements/{{agreement}}/close", agreements.close, methods=["POST"]),
-    Route(f"{_API}/agreements/{{agreement}}/successor", agreements.succeed, methods=["POST"]),
-    *(Route(f"{_API}/agreements/{{agreement}}/{act}", agreements.act(act), methods=["POST"]) for act in agreements.REASONED),
-    Route(f"{_API}/umbrellas", umbrellas.listing, methods=["GET"]),
-    Route(f"{_API}/umbrellas", umbrellas.ask, methods=["POST"]),
-    Route(f"{_API}/umbrellas/{{umbrella}}", umbrellas.show, methods=["GET"]),
-    Route(f"{_API}/umbrellas/{{umbrella}}/offer", umbrellas.offer, methods=["POST"]),
-    Route(f"{_API}/umbrellas/{{umbrella}}/sign", umbrellas.sign, methods=["POST"]),
-    Route(f"{_API}/notices", notices.listing, methods=["GET"]),
-    Route(f"{_API}/notices/{{notice}}/read", notices.mark_read, methods=["POST"]),
-    Route(f"{_API}/organizations/{{organization}}/approvals", notices.approvals, methods=["GET"]),
-    Route(f"{_API}/organizations/{{organization}}/approvals", notices.require_approvals, methods=["PUT"]),
-    Route(f"{_API}/audit/{{organization}}/checkpoint", audit.checkpoint, methods=["GET"]),
-    Route(f"{_API}/audit/{{organization}}/verifier", audit.verifier, methods=["GET"]),
-    Route(f"{_API}/audit/{{organization}}/entries", audit.entries, methods=["GET"]),
-)
+ROUTES: Final = tuple(_route(each) for each in ADDRESSES)
 
 
 def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
@@ -104,7 +53,7 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         watchers = ThreadPoolExecutor(WATCHERS, thread_name_prefix="watcher")
-        app.state.serving = Serving(exchange, Cursors(exchange.keys.cursor), threads, watchers)
+        app.state.serving = Serving(exchange, Cursors(exchange.keys.cursor), document(ADDRESSES), threads, watchers)
         signing = asyncio.create_task(_sign_checkpoints(exchange, threads))
         on_start()
         try:
@@ -160,5 +109,6 @@ async def _sign_checkpoints(exchange: Exchange, threads: ThreadPoolExecutor) -> 
         await asyncio.sleep(exchange.settings.checkpoint_seconds)
         try:
             await loop.run_in_executor(threads, exchange.watch.sign_new)
+            await loop.run_in_executor(threads, exchange.administer.note_last_use)
         except Exception:  # noqa: BLE001 -- the timer must outlive any failure; it is logged, and the next turn tries again
             _LOG.exception("signing a checkpoint failed; it is tried again")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -14,8 +14,9 @@ from starlette.responses import Response
 
 from baybridge.errors import Advice, Invalid, Place, Refused
 from baybridge.exchange import Exchange
+from baybridge.http.contract import address_of
 from baybridge.http.cursors import Cursors
-from baybridge.http.sending import in_thread
+from baybridge.http.sending import SEND_SECONDS, Sending, in_thread
 from baybridge.names import nearest
 from baybridge.principals.principal import Principal
 
@@ -30,8 +31,13 @@ class Serving:
 
     exchange: Exchange
     cursors: Cursors
+    openapi: bytes
     threads: ThreadPoolExecutor
     watchers: ThreadPoolExecutor
+
+    def sending(self, *, seconds: float = SEND_SECONDS) -> Sending:
+        """What an answer is sent with, for at most so many seconds."""
+        return Sending(self.threads, self.watchers, self.exchange.settings.question_seconds, seconds)
 
 
 def serving(request: Request) -> Serving:
@@ -70,8 +76,12 @@ def signed_in(exchange: Exchange, token: str | None) -> Principal:
     return principal
 
 
-def parameters(request: Request, known: Collection[str]) -> dict[str, str]:
-    """The query's parameters. Raise Invalid for an unknown one (`unknown_parameter`, with the nearest) and for one given twice."""
+def parameters(request: Request) -> dict[str, str]:
+    """The query's parameters, as the address's row declares them.
+
+    Raise Invalid for an unknown one (`unknown_parameter`, with the nearest) and for one given twice.
+    """
+    known = sorted(each.name for each in address_of(request).parameters if each.place == "query")
     read: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in known:
@@ -81,7 +91,7 @@ def parameters(request: Request, known: Collection[str]) -> dict[str, str]:
                 advice=Advice(
                     rule="Parameters that are not known are refused, so that a mistyped one is never ignored.",
                     who_can_change="you",
-                    next_step=f"Parameters here: {', '.join(sorted(known)) or 'none'}.",
+                    next_step=f"Parameters here: {', '.join(known) or 'none'}.",
                 ),
                 places=(Place(name[:100], "no such parameter", hint=nearest(name[:100], known)),),
             )
@@ -106,7 +116,7 @@ async def body(request: Request, shape: type[T]) -> T:
             "invalid_request",
             "The body is not JSON of the shape that this address takes.",
             advice=Advice(
-                rule="Bodies have exactly the members of their shape.", who_can_change="you", next_step="See docs/reference/http.md."
+                rule="Bodies have exactly the members of their shape.", who_can_change="you", next_step="See /api/v1/openapi.json."
             ),
             places=(Place(where, "not of the documented type, missing, or not a known member"),),
         ) from wrong

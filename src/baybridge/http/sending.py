@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import fcntl
+import logging
 import socket
 import struct
 import time
@@ -17,7 +19,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from baybridge.disclose import Answer, Stop
+from baybridge.disclose import Answer, Ending, Stop, Stream
+from baybridge.errors import BaybridgeError
 
 LINK: Final = "baybridge.link"
 """The scope's key under which the server puts the Link of the request's connection."""
@@ -35,7 +38,10 @@ _FIRST_LOOK_SECONDS: Final = 0.001
 _LAST_LOOK_SECONDS: Final = 0.05
 _SIOCOUTQNSD: Final = 0x894B  # linux/sockios.h: bytes written and not yet sent
 
+_LOG: Final = logging.getLogger("baybridge.http")
+
 T = TypeVar("T")
+Leaving = TypeVar("Leaving", bound="Answer | Stream")
 
 
 @dataclass(slots=True)
@@ -61,45 +67,58 @@ class Link:
             self.transport.abort()
 
 
-class AnswerResponse(Response):
-    """A disclosure on its way: never more than a piece is handed to the transport before the one before it was taken."""
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What it takes to send. `question_seconds` bounds the computing of each piece, `seconds` the whole.
 
-    def __init__(self, answer: Answer, *, path_is_version: bool, watchers: ThreadPoolExecutor) -> None:
-        """`path_is_version` says that the address names a version, whose public answers a cache may keep for good.
+    `watchers` are threads in which nothing else is done, so that no number of questions can keep a grant from being asked after.
+    """
 
-        `watchers` are threads in which nothing else is done, so that no number of questions can keep a grant from being asked after.
-        """
-        super().__init__(content=answer.body or b"", status_code=304 if answer.body is None else 200, media_type="application/json")
-        if answer.body is None:
-            del self.headers["content-type"]
-        self._answer = answer
-        self._watchers = watchers
-        self.headers["etag"] = answer.etag
-        self.headers["baybridge-version"] = str(answer.version)
+    threads: ThreadPoolExecutor
+    watchers: ThreadPoolExecutor
+    question_seconds: float
+    seconds: float
+
+
+class _Watched(Response, abc.ABC):
+    """What leaves under a grant: sent in pieces, and the connection reset when the grant goes, or the time."""
+
+    def __init__(self, leaving: Answer | Stream, *, status: int, media_type: str, path_is_version: bool, sending: Sending) -> None:
+        super().__init__(status_code=status, media_type=media_type)
+        self._leaving = leaving
+        self._sending = sending
+        self.headers["etag"] = leaving.etag
+        self.headers["baybridge-version"] = str(leaving.version)
         self.headers["vary"] = "Accept, Accept-Encoding, Authorization, Baybridge-Purpose, Baybridge-Agreement"
-        if answer.governed:
+        if leaving.governed:
             self.headers["cache-control"] = "private, no-cache"
         else:
             self.headers["cache-control"] = "public, max-age=31536000, immutable" if path_is_version else "public, no-cache"
-        if answer.entry is not None:
-            self.headers["baybridge-entry"] = f"{answer.organization}/{answer.entry}"
+        if leaving.entry is not None:
+            self.headers["baybridge-entry"] = f"{leaving.organization}/{leaving.entry}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer, watched until its last byte has left: when its grant goes, or its time, so does the connection."""
+        """Send, watched until the last byte has left."""
         del receive
-        link: Link = scope[LINK]
-        deadline = time.monotonic() + SEND_SECONDS
+        await self._watched(scope[LINK], send)
+
+    async def _watched(self, link: Link, send: Send) -> bool:
+        """Whether all of it left. Whatever the reason why not, the connection is reset: what came must not look whole."""
+        deadline = time.monotonic() + self._sending.seconds
         sending = asyncio.ensure_future(self._send(link, send))
         link.watched = True
+        whole = False
         try:
             while not (await asyncio.wait({sending}, timeout=CHECK_SECONDS))[0]:
-                if time.monotonic() > deadline or (self._answer.governed and not await self._stands()):
-                    return
-            await sending
+                if time.monotonic() > deadline or (self._leaving.governed and not await self._stands()):
+                    return False
+            whole = await sending
+            return whole
         finally:
             link.watched = False
-            if not sending.done():  # revoked, or not to be found out, or the server ends: the rest must not leave
+            if not whole:
                 link.reset()
+            if not sending.done():  # revoked, or not to be found out, or the server ends: the rest must not leave
                 sending.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await sending
@@ -107,30 +126,103 @@ class AnswerResponse(Response):
     async def _stands(self) -> bool:
         """Whether the grant stands; a grant that cannot be asked after in time does not."""
         try:
-            return await asyncio.wait_for(in_thread(self._watchers, self._answer.stands), CHECK_LIMIT_SECONDS)
+            return await asyncio.wait_for(in_thread(self._sending.watchers, self._leaving.stands), CHECK_LIMIT_SECONDS)
         except TimeoutError:
             return False
 
-    async def _send(self, link: Link, send: Send) -> None:
-        """Send head and body, and end the answer only when all of it has left.
+    @abc.abstractmethod
+    async def _send(self, link: Link, send: Send) -> bool:
+        """Send head and body; give whether all of it was sent."""
 
-        While it has not ended the server neither closes the connection nor begins with the next request on it. All bytes that
-        Content-Length promises are on their way by then, so a client waits for nothing.
-        """
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        body = bytes(self.body)
+    async def _pieces(self, body: bytes, send: Send) -> None:
         for start in range(0, len(body), PIECE_BYTES):
             await send({"type": "http.response.body", "body": body[start : start + PIECE_BYTES], "more_body": True})
+
+    async def _gone_out(self, link: Link) -> None:
+        """Return when all that was sent of a governed answer has left.
+
+        While an answer has not ended the server neither closes the connection nor begins with the next request on it.
+        """
         pause = _FIRST_LOOK_SECONDS
-        while self._answer.governed and link.unsent():
+        while self._leaving.governed and link.unsent():
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LAST_LOOK_SECONDS)
+
+
+class AnswerResponse(_Watched):
+    """A disclosure on its way: never more than a piece is handed to the transport before the one before it was taken."""
+
+    def __init__(self, answer: Answer, *, path_is_version: bool, sending: Sending, media_type: str = "application/json") -> None:
+        """`path_is_version` says that the address names a version, whose public answers a cache may keep for good."""
+        status = 304 if answer.body is None else 200
+        super().__init__(answer, status=status, media_type=media_type, path_is_version=path_is_version, sending=sending)
+        self._body = answer.body or b""
+        self.headers["content-length"] = str(len(self._body))
+        if answer.body is None:
+            del self.headers["content-type"]
+            del self.headers["content-length"]
+
+    async def _send(self, link: Link, send: Send) -> bool:
+        """Send head and body, and end the answer only when all of it has left.
+
+        All bytes that Content-Length promises are on their way by then, so a client waits for nothing.
+        """
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await self._pieces(self._body, send)
+        await self._gone_out(link)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return True
 
 
-async def answering(
-    request: Request, ask: Callable[[Stop], Answer], *, threads: ThreadPoolExecutor, watchers: ThreadPoolExecutor, seconds: float
-) -> Answer:
+class StreamResponse(_Watched):
+    """A whole answer on its way, in chunks (RFC 9112, section 7.1).
+
+    The last chunk is sent only when all before it have left and the closing entry is durable: who has not seen it has not seen the end.
+    """
+
+    def __init__(self, stream: Stream, *, media_type: str, path_is_version: bool, sending: Sending) -> None:
+        """Take over the stream: it is ended here, however it goes."""
+        super().__init__(stream, status=200, media_type=media_type, path_is_version=path_is_version, sending=sending)
+        del self.headers["content-length"]
+        self._stream = stream
+        self._ending = Ending.CUT
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send, watched until the last byte has left, and enter how it ended."""
+        del receive
+        try:
+            try:
+                await self._watched(scope[LINK], send)
+            finally:
+                await asyncio.shield(in_thread(self._sending.threads, lambda: self._stream.end(self._ending)))
+        except BaybridgeError as broken:  # its head has gone: the reset is all that can still be said
+            _LOG.warning("a stream of %s broke: %s", self._stream.organization, broken.code)
+
+    async def _send(self, link: Link, send: Send) -> bool:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        while (piece := await self._pull()) is not None:
+            await self._pieces(piece, send)
+            if link.transport.is_closing():
+                self._ending = Ending.LEFT
+                return False
+        await self._gone_out(link)
+        await in_thread(self._sending.threads, lambda: self._stream.end(Ending.WHOLE))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return True
+
+    async def _pull(self) -> bytes | None:
+        """The next piece, computed in a thread, and stopped at the time limit of questions."""
+        pulling = asyncio.ensure_future(in_thread(self._sending.threads, self._stream.pull))
+        await asyncio.wait({pulling}, timeout=self._sending.question_seconds)
+        while not pulling.done():
+            self._stream.stop.fire()
+            await asyncio.wait({pulling}, timeout=_INTERRUPT_SECONDS)
+        if pulling.exception() is not None:
+            self._ending = Ending.FAILED
+        return pulling.result()
+
+
+async def answering(request: Request, ask: Callable[[Stop], Leaving], *, sending: Sending) -> Leaving:
     """Run a read in a thread; stop it at its time limit, and when the client leaves.
 
     Between a disclosure's entry and its first byte lies only the way from that thread to here. Where that took longer than a grant may
@@ -138,9 +230,9 @@ async def answering(
     """
     while True:
         stop = Stop()
-        running = asyncio.ensure_future(in_thread(threads, lambda: (ask(stop), time.monotonic())))  # noqa: B023 -- awaited in this turn
+        running = asyncio.ensure_future(in_thread(sending.threads, lambda: (ask(stop), time.monotonic())))  # noqa: B023 -- awaited in this turn
         leaving = asyncio.ensure_future(_left(request))
-        await asyncio.wait({running, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({running, leaving}, timeout=sending.question_seconds, return_when=asyncio.FIRST_COMPLETED)
         leaving.cancel()
         while not running.done():  # again and again, for a question that was only just starting
             stop.fire()
@@ -149,9 +241,11 @@ async def answering(
         stands = True
         while answer.governed and stands and time.monotonic() - asked >= CHECK_SECONDS:
             asked = time.monotonic()
-            stands = await in_thread(watchers, answer.stands)
+            stands = await in_thread(sending.watchers, answer.stands)
         if stands:
             return answer
+        if isinstance(answer, Stream):
+            await in_thread(sending.threads, lambda: answer.end(Ending.CUT))  # noqa: B023 -- awaited in this turn
 
 
 async def _left(request: Request) -> None:

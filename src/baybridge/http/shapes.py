@@ -10,13 +10,13 @@ from baybridge.agreements.umbrellas import Umbrella
 from baybridge.catalog.dataset import Access, Dataset, Version
 from baybridge.catalog.schema import to_table_schema
 from baybridge.operate.administer import Issued
-from baybridge.principals.principal import Principal
+from baybridge.principals.principal import Organization, Principal, Token
 from baybridge.publish import Publication
 from baybridge.terms.terms import format_instant
 from baybridge.wire.agreements import AgreementShape, ApprovalShape, SignatureShape, UmbrellaShape
 from baybridge.wire.collections import CollectionShape, ColumnProfileShape, PublishReport, RejectShape, SuspensionShape, VersionShape
 from baybridge.wire.notices import NoticeShape
-from baybridge.wire.principals import PrincipalShape, TokenShape
+from baybridge.wire.principals import OrganizationShape, PrincipalShape, TokenFactsShape, TokenShape
 from baybridge.wire.shape import LinkShape
 
 
@@ -130,6 +130,29 @@ def principal_shape(principal: Principal) -> PrincipalShape:
         kind=principal.kind.value,
         roles=sorted(principal.roles),
         purpose=principal.purpose,
+        pending=sorted(principal.pending),
+        identity=principal.identity,
+        status=principal.status.value,
+        scopes=None if principal.scopes is None else sorted(principal.scopes),
+    )
+
+
+def organization_shape(organization: Organization) -> OrganizationShape:
+    """An agency."""
+    return OrganizationShape(name=organization.name, title=organization.title, status=organization.status.value)
+
+
+def token_facts_shape(token: Token) -> TokenFactsShape:
+    """What is known of a token."""
+    return TokenFactsShape(
+        id=token.id,
+        principal=token.principal.id,
+        purpose=token.principal.purpose,
+        scopes=None if token.principal.scopes is None else sorted(token.principal.scopes),
+        created=format_instant(token.created),
+        expires=None if token.expires is None else format_instant(token.expires),
+        revoked=None if token.revoked is None else format_instant(token.revoked),
+        last_used=None if token.last_used is None else format_instant(token.last_used),
     )
 
 
@@ -141,6 +164,7 @@ def token_shape(issued: Issued) -> TokenShape:
         token=issued.secret,
         expires=None if issued.token.expires is None else format_instant(issued.token.expires),
         purpose=issued.token.principal.purpose,
+        scopes=None if issued.token.principal.scopes is None else sorted(issued.token.principal.scopes),
     )
 
 

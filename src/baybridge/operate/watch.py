@@ -17,7 +17,7 @@ from baybridge.audit.log import Log
 from baybridge.audit.replay import replay
 from baybridge.db import Database
 from baybridge.errors import BaybridgeError, Corrupt, NotFound
-from baybridge.principals.principal import Principal, Role, require_role
+from baybridge.principals.principal import Principal, Role, Scope, require_role
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Watch:
         actor = {"organization": principal.organization, "principal": principal.id}
         with self.log.entering_refusals(organization, {"act": "entries", "actor": actor}):
             if not principal.is_operator():
-                require_role(principal, organization, Role.AUDITOR)
+                require_role(principal, organization, Role.AUDITOR, scope=Scope.AUDIT)
         with self.database.read() as connection:
             self._require_log(connection, organization)
             size = audit_log.frontier(connection, organization).size

@@ -12,7 +12,7 @@ from baybridge.catalog.dataset import Version
 from baybridge.names import DatasetName
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
-from baybridge.terms.masks import Mask, masked_type
+from baybridge.terms.masks import Generalize, Mask, released_type
 from baybridge.terms.terms import Terms
 
 
@@ -27,7 +27,7 @@ class ReleasedColumn:
     @property
     def released(self) -> ColumnType:
         """The type of the values that leave."""
-        return masked_type(self.mask, self.source)
+        return released_type(self.mask, self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Projection:
         """SHA-256 of manifest, canonical projection, key id and builder version: the name of the extract."""
         canonical = {
             "builder": builder,
-            "columns": [[column.name, str(column.source), "" if column.mask is None else column.mask.value] for column in self.columns],
+            "columns": [[column.name, str(column.source), *_mask_facts(column.mask)] for column in self.columns],
             "domain_key": self.domain_key or "",
             "manifest": self.manifest_sha256,
             "order": list(self.order),
@@ -73,7 +73,6 @@ def project(terms: Terms, version: Version, *, domain_key: str | None) -> Projec
     """
     types = version.schema.types
     columns = tuple(ReleasedColumn(name, types[name], terms.mask_of(name)) for name in terms.columns)
-    masked = any(column.mask is Mask.PSEUDONYM for column in columns)
     return Projection(
         dataset=version.dataset,
         version=version.number,
@@ -83,8 +82,15 @@ def project(terms: Terms, version: Version, *, domain_key: str | None) -> Projec
         columns=columns,
         row_filter=terms.row_filter,
         order=_order(columns, version.schema.key),
-        domain_key=domain_key if masked else None,
+        domain_key=domain_key if terms.pseudonymises() else None,
     )
+
+
+def _mask_facts(mask: Mask | None) -> list[str | list[list[str]]]:
+    """All that a mask does to values: its text, and of a code list also what it says."""
+    if isinstance(mask, Generalize):
+        return [str(mask), [list(pair) for pair in mask.codes.codes], mask.codes.otherwise]
+    return ["" if mask is None else str(mask)]
 
 
 def _order(columns: tuple[ReleasedColumn, ...], key: tuple[str, ...]) -> tuple[str, ...]:

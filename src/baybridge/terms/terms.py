@@ -17,13 +17,16 @@ import rfc8785
 from baybridge.errors import Advice, Invalid, Place
 from baybridge.names import DatasetName, nearest, parse_organization, parse_purpose
 from baybridge.terms import cql2
+from baybridge.terms.codes import CodeList
 from baybridge.terms.columns import ColumnType
-from baybridge.terms.masks import Mask, check_mask, parse_mask
+from baybridge.terms.history import History
+from baybridge.terms.masks import Generalize, Mask, Plain, check_mask, parse_mask
 from baybridge.wire.terms import TermsShape
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MAX_TERMS_BYTES: Final = 64 * 1024
 MAX_TEXT: Final = 500
+MAX_LIMIT: Final = 1_000_000_000_000
 
 
 class _StoredTerms(TermsShape, frozen=True, kw_only=True):
@@ -31,10 +34,18 @@ class _StoredTerms(TermsShape, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How many requests and rows the agreement allows in one day of UTC; None is no limit."""
+
+    requests: int | None = None
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """One dataset's terms. `columns` in the order they are released; `start` inclusive, `end` exclusive, both aware and in UTC.
 
-    `pseudonym_domain` None means a domain of the agreement's own, so that nothing joins with it.
+    `pseudonym_domain` None means a domain of the agreement's own, so that nothing joins with it; one is named only with `linkage`.
     """
 
     dataset: DatasetName
@@ -46,7 +57,10 @@ class Terms:
     consumer_authority: str
     start: datetime
     end: datetime
+    history: History
+    linkage: bool
     pseudonym_domain: str | None
+    limits: Limits
 
     @classmethod
     def parse(cls, shape: TermsShape) -> Self:
@@ -54,14 +68,13 @@ class Terms:
         columns = tuple(shape.columns)
         _require(bool(columns), "columns", "At least one column is released.")
         _require(len(set(columns)) == len(columns), "columns", "No column is named twice.")
-        masks = tuple((name, parse_mask(mask, column=name)) for name, mask in sorted(shape.masks.items()))
-        unreleased = [name for name, _ in masks if name not in columns]
-        _require(not unreleased, "masks", "A mask names a column that is not released.")
+        masks = _masks(shape)
         purposes = tuple(sorted({parse_purpose(purpose, parameter="purposes") for purpose in shape.purposes}))
         _require(bool(purposes), "purposes", "At least one purpose is named.")
         start, end = parse_instant(shape.start, parameter="start"), parse_instant(shape.end, parameter="end")
         _require(start < end, "end", "The end is after the start.")
         domain = shape.pseudonym_domain
+        _require(domain is None or shape.linkage, "linkage", "A pseudonym domain is named only where linkage is allowed.")
         return cls(
             dataset=DatasetName.parse(shape.dataset),
             columns=columns,
@@ -72,7 +85,10 @@ class Terms:
             consumer_authority=_text(shape.consumer_authority, "consumer_authority"),
             start=start,
             end=end,
+            history=History.parse(shape.history),
+            linkage=shape.linkage,
             pseudonym_domain=None if domain is None else parse_organization(domain, parameter="pseudonym_domain"),
+            limits=Limits(_limit(shape.requests_per_day, "requests_per_day"), _limit(shape.rows_per_day, "rows_per_day")),
         )
 
     @classmethod
@@ -98,8 +114,13 @@ class Terms:
             start=format_instant(self.start),
             end=format_instant(self.end),
             row_filter=None if self.row_filter is None else cql2.to_text(self.row_filter),
-            masks={name: mask.value for name, mask in self.masks},
+            masks={name: str(mask) for name, mask in self.masks},
+            code_lists={codes.name: codes.shape() for codes in self.code_lists()},
+            history=str(self.history),
+            linkage=self.linkage,
             pseudonym_domain=self.pseudonym_domain,
+            requests_per_day=self.limits.requests,
+            rows_per_day=self.limits.rows,
         )
 
     def canonical(self) -> bytes:
@@ -113,6 +134,15 @@ class Terms:
     def mask_of(self, column: str) -> Mask | None:
         """The mask of a released column, or None."""
         return dict(self.masks).get(column)
+
+    def code_lists(self) -> tuple[CodeList, ...]:
+        """The code lists that the masks use, by name."""
+        used = {mask.codes.name: mask.codes for _, mask in self.masks if isinstance(mask, Generalize)}
+        return tuple(used[name] for name in sorted(used))
+
+    def pseudonymises(self) -> bool:
+        """Whether a column leaves as pseudonyms, so that the agreement needs a domain's key."""
+        return any(mask is Plain.PSEUDONYM for _, mask in self.masks)
 
 
 def check_terms(terms: Terms, columns: Mapping[str, ColumnType]) -> None:
@@ -151,6 +181,21 @@ def parse_instant(text: str, *, parameter: str) -> datetime:
 def format_instant(instant: datetime) -> str:
     """RFC 3339 in UTC with Z, microseconds only where there are any."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _masks(shape: TermsShape) -> tuple[tuple[str, Mask], ...]:
+    """The masks by column. A list that no mask uses would say something that nothing enforces."""
+    lists = {name: CodeList.parse(name, codes) for name, codes in shape.code_lists.items()}
+    masks = tuple((name, parse_mask(mask, column=name, code_lists=lists)) for name, mask in sorted(shape.masks.items()))
+    _require(all(name in shape.columns for name, _ in masks), "masks", "A mask names a column that is released.")
+    used = {mask.codes.name for _, mask in masks if isinstance(mask, Generalize)}
+    _require(used == set(lists), "code_lists", "Each code list is used by a mask.")
+    return masks
+
+
+def _limit(number: int | None, parameter: str) -> int | None:
+    _require(number is None or 1 <= number <= MAX_LIMIT, parameter, f"A limit is a whole number from 1 to {MAX_LIMIT:,}, or null for none.")
+    return number
 
 
 def _text(text: str, parameter: str) -> str:

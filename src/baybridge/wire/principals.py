@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from baybridge.wire.shape import RequestShape, Shape
 
 
@@ -10,6 +12,7 @@ class OrganizationShape(Shape, frozen=True, kw_only=True):
 
     name: str
     title: str
+    status: str = "active"
 
 
 class OrganizationsShape(Shape, frozen=True, kw_only=True):
@@ -24,10 +27,20 @@ class PrincipalRequest(RequestShape, frozen=True, kw_only=True):
     name: str
     kind: str = "person"
     roles: list[str]
+    identity: str | None = None
+
+
+class RolesRequest(RequestShape, frozen=True, kw_only=True):
+    """The roles that a principal is to have, and no others."""
+
+    roles: list[str]
 
 
 class PrincipalShape(Shape, frozen=True, kw_only=True):
-    """A principal as its own organization sees it."""
+    """A principal as its own organization sees it.
+
+    `pending` roles wait for a second person. `purpose` and `scopes` are those of the token that asks, where it asks who it is.
+    """
 
     id: str
     organization: str
@@ -35,6 +48,10 @@ class PrincipalShape(Shape, frozen=True, kw_only=True):
     kind: str
     roles: list[str]
     purpose: str | None = None
+    pending: list[str] = msgspec.field(default_factory=list)
+    identity: str | None = None
+    status: str = "active"
+    scopes: list[str] | None = None
 
 
 class PrincipalsShape(Shape, frozen=True, kw_only=True):
@@ -44,11 +61,37 @@ class PrincipalsShape(Shape, frozen=True, kw_only=True):
 
 
 class TokenRequest(RequestShape, frozen=True, kw_only=True):
-    """A token to issue: for whom, until when, and bound to which purpose."""
+    """A token to issue: for whom, until when, bound to which purpose, narrowed to which scopes."""
 
     principal: str
     expires: str | None = None
     purpose: str | None = None
+    scopes: list[str] | None = None
+
+
+class RotateRequest(RequestShape, frozen=True, kw_only=True):
+    """How long the old token is valid beside the new one."""
+
+    overlap_seconds: int = 0
+
+
+class TokenFactsShape(Shape, frozen=True, kw_only=True):
+    """What is known of a token; the token itself is kept nowhere. `last_used` is to the minute."""
+
+    id: str
+    principal: str
+    purpose: str | None
+    scopes: list[str] | None
+    created: str
+    expires: str | None
+    revoked: str | None
+    last_used: str | None
+
+
+class TokensShape(Shape, frozen=True, kw_only=True):
+    """Tokens, newest first."""
+
+    tokens: list[TokenFactsShape]
 
 
 class TokenShape(Shape, frozen=True, kw_only=True):
@@ -59,3 +102,4 @@ class TokenShape(Shape, frozen=True, kw_only=True):
     token: str
     expires: str | None
     purpose: str | None
+    scopes: list[str] | None = None

@@ -7,6 +7,13 @@ import msgspec
 from baybridge.wire.shape import RequestShape
 
 
+class CodeListShape(RequestShape, frozen=True, kw_only=True):
+    """A broader code for each code, and the one that stands for every code that is not listed."""
+
+    codes: dict[str, str]
+    otherwise: str
+
+
 class TermsShape(RequestShape, frozen=True, kw_only=True):
     """An agreement's terms as they travel; `terms.terms` gives them their meaning."""
 
@@ -19,4 +26,9 @@ class TermsShape(RequestShape, frozen=True, kw_only=True):
     end: str
     row_filter: str | None = None
     masks: dict[str, str] = msgspec.field(default_factory=dict)
+    code_lists: dict[str, CodeListShape] = msgspec.field(default_factory=dict)
+    history: str = "latest"
+    linkage: bool = False
     pseudonym_domain: str | None = None
+    requests_per_day: int | None = None
+    rows_per_day: int | None = None

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import UTC
+from typing import Any, Final, TypeAlias
 
 import duckdb
 
@@ -25,7 +25,19 @@ from baybridge.terms.columns import ColumnType, Kind
 _INSTANCES: Final = 32
 _BATCH: Final = 128
 _PAGE_CHARACTERS: Final = 4_000_000
-_CONFINED: Final = {"enable_external_access": False, "lock_configuration": True, "temp_directory": "", "threads": 2}
+_STREAM_BATCH_CHARACTERS: Final = 250_000
+_STREAM_BATCH_ROWS: Final = 4096
+_CONFINED: Final = {
+    "enable_external_access": False,
+    "lock_configuration": True,
+    "temp_directory": "",
+    "threads": 2,
+    "preserve_insertion_order": True,  # rows that are not sorted come as they lie: in the order of `_row`
+}
+
+
+Rows: TypeAlias = "Generator[list[tuple[Any, ...]], None, None]"
+"""Batches of rows as tuples in the question's column order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,16 @@ class Question:
     sort: tuple[SortKey, ...]
     limit: int
     after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """All rows of one extract that a question leaves: released columns, a filter, an order, and at most so many rows (None: all)."""
+
+    columns: tuple[str, ...]
+    row_filter: cql2.Filter | None
+    sort: tuple[SortKey, ...]
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +94,10 @@ class Stop:
 
     @contextmanager
     def watching(self, interrupt: Callable[[], None]) -> Iterator[None]:
-        """Let `fire` interrupt what runs in this block; raise Unavailable (`query_limit`) when it did, or had before."""
+        """Let `fire` interrupt what runs in this block; raise Unavailable (`query_limit`) when it did, or had before.
+
+        Raise Corrupt where the extract cannot be read.
+        """
         with self._lock:
             self._interrupt = interrupt
         try:
@@ -81,6 +106,10 @@ class Stop:
             yield
         except duckdb.InterruptException:
             raise _stopped() from None
+        except duckdb.OutOfMemoryException:
+            raise _too_large() from None
+        except duckdb.IOException as damaged:  # its text names a file of ours, and no value
+            raise Corrupt("corrupt", "An extract cannot be read; the operator deletes it, and it is made anew.") from damaged
         finally:
             with self._lock:
                 self._interrupt = None
@@ -103,6 +132,31 @@ class Engine:
         kept = fetched.rows[: question.limit]
         rows = _typed([row[:-1] for row in kept], [types[name] for name in question.columns])
         return Page(rows, kept[-1][-1] if fetched.more or len(fetched.rows) > question.limit else None)
+
+    def count(self, extract: Extract, types: Mapping[str, ColumnType], whole: Whole, stop: Stop) -> int:
+        """How many rows `stream` will give: an extract never changes."""
+        statement = count_sql(whole, types)
+        with self._cursor(extract) as cursor, stop.watching(cursor.interrupt):
+            found = cursor.execute(statement.text, list(statement.parameters)).fetchall()[0][0]
+        return int(found) if whole.limit is None else min(int(found), whole.limit)
+
+    def stream(self, extract: Extract, types: Mapping[str, ColumnType], whole: Whole, stop: Stop) -> Rows:
+        """Give all rows, a batch at a time and none of them before it is asked for. Closing the iterator ends the question.
+
+        A batch is a few hundred KB of text, whatever the rows' length, once the first has shown it.
+        """
+        statement = stream_sql(whole, types)
+        released = [types[name] for name in whole.columns]
+        size = _BATCH
+        with self._cursor(extract) as cursor:
+            with stop.watching(cursor.interrupt):
+                result = cursor.execute(statement.text, list(statement.parameters))
+                batch = result.fetchmany(size)
+            while batch:
+                yield _typed(batch, released)
+                size = min(_STREAM_BATCH_ROWS, max(1, size * _STREAM_BATCH_CHARACTERS // (_characters(batch) + 16 * len(batch))))
+                with stop.watching(cursor.interrupt):
+                    batch = result.fetchmany(size)
 
     def close(self) -> None:
         """Close every instance."""
@@ -180,10 +234,14 @@ def _fetch(result: duckdb.DuckDBPyConnection) -> _Fetched:
     characters = 0
     while batch := result.fetchmany(_BATCH):
         rows += batch
-        characters += sum(len(value) for row in batch for value in row if isinstance(value, str))
+        characters += _characters(batch)
         if characters > _PAGE_CHARACTERS:
             return _Fetched(rows, more=bool(result.fetchmany(1)))
     return _Fetched(rows, more=False)
+
+
+def _characters(rows: list[tuple[Any, ...]]) -> int:
+    return sum(len(value) for row in rows for value in row if isinstance(value, str))
 
 
 def page_sql(question: Question, types: Mapping[str, ColumnType]) -> Sql:
@@ -206,6 +264,31 @@ def page_sql(question: Question, types: Mapping[str, ColumnType]) -> Sql:
         + f" ORDER BY {order}items._row ASC LIMIT {question.limit + 1:d}",
         source.parameters + tuple(parameter for condition in conditions for parameter in condition.parameters),
     )
+
+
+def stream_sql(whole: Whole, types: Mapping[str, ColumnType]) -> Sql:
+    """All rows that the question leaves. Without a sort there is no ORDER BY: rows lie in their order, and sorting would hold them all."""
+    where = _where(whole, types)
+    order = ", ".join(f"items.{quote(key.column)} {'DESC' if key.descending else 'ASC'} NULLS LAST" for key in whole.sort)
+    return Sql(
+        f"SELECT {', '.join(_selected(name, types[name]) for name in whole.columns)} FROM extract.items AS items{where.text}"
+        + (f" ORDER BY {order}, items._row ASC" if order else "")
+        + ("" if whole.limit is None else f" LIMIT {whole.limit:d}"),
+        where.parameters,
+    )
+
+
+def count_sql(whole: Whole, types: Mapping[str, ColumnType]) -> Sql:
+    """How many rows the filter leaves."""
+    where = _where(whole, types)
+    return Sql(f"SELECT count(*) FROM extract.items AS items{where.text}", where.parameters)
+
+
+def _where(whole: Whole, types: Mapping[str, ColumnType]) -> Sql:
+    if whole.row_filter is None:
+        return Sql("")
+    condition = predicate(whole.row_filter, types)
+    return Sql(f" WHERE {condition.text}", condition.parameters)
 
 
 def _stretch(question: Question) -> Sql:
@@ -250,16 +333,22 @@ def _last(position: int) -> str:
 
 
 def _typed(rows: list[tuple[Any, ...]], types: list[ColumnType]) -> list[tuple[Any, ...]]:
-    """Give instants their zone back."""
-    instants = [position for position, column in enumerate(types) if column.kind is Kind.TIMESTAMP]
-    if not instants:
+    """Give instants their zone back, and decimals as text: Python would write a small one as 1.2E-7."""
+    printers = [(position, _PRINTERS[column.kind]) for position, column in enumerate(types) if column.kind in _PRINTERS]
+    if not printers:
         return rows
     typed = [list(row) for row in rows]
-    for row in typed:
-        for position in instants:
-            value = row[position]
-            row[position] = value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+    for position, printed in printers:
+        for row in typed:
+            if row[position] is not None:
+                row[position] = printed(row[position])
     return [tuple(row) for row in typed]
+
+
+_PRINTERS: Final[dict[Kind, Callable[[Any], object]]] = {
+    Kind.TIMESTAMP: lambda instant: instant.replace(tzinfo=UTC),
+    Kind.DECIMAL: lambda number: format(number, "f"),
+}
 
 
 def _stopped() -> Unavailable:
@@ -270,6 +359,19 @@ def _stopped() -> Unavailable:
             rule="A question may take only so long.",
             who_can_change="you, by asking for less, or the operator, who sets the limit",
             next_step="Narrow the filter, or sort by fewer columns.",
+        ),
+        retry_after=1,
+    )
+
+
+def _too_large() -> Unavailable:
+    return Unavailable(
+        "query_limit",
+        "The question needs more memory than the operator allows, and was stopped.",
+        advice=Advice(
+            rule="The questions on one extract share a bound of memory.",
+            who_can_change="you, by asking for less, or the operator, by the setting engine_memory",
+            next_step="Narrow the filter, or leave the sort out.",
         ),
         retry_after=1,
     )

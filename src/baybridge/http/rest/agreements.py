@@ -10,9 +10,10 @@ from starlette.responses import Response
 
 from baybridge.agreements.agreement import Agreement
 from baybridge.exchange import Exchange
-from baybridge.http.faces import bearer, body, call, json_response, parameters, signed_in
+from baybridge.http.contract import only
+from baybridge.http.faces import bearer, body, call, json_response, signed_in
 from baybridge.http.shapes import agreement_shape
-from baybridge.principals.principal import Principal
+from baybridge.principals.principal import Principal, Role
 from baybridge.wire.agreements import (
     AgreementsShape,
     ApproveRequest,
@@ -30,7 +31,6 @@ _Act = Callable[[Exchange, Principal, str, str], Agreement]
 
 async def listing(request: Request) -> Response:
     """Answer GET /agreements."""
-    parameters(request, ())
     token = bearer(request)
 
     def listed(exchange: Exchange) -> AgreementsShape:
@@ -109,6 +109,14 @@ REASONED: Final[dict[str, _Act]] = {
 }
 
 
+REASONED_BY: Final = {
+    "suspend": only(Role.STEWARD, Role.SIGNATORY),
+    "resume": only(Role.STEWARD, Role.SIGNATORY),
+    "revoke": only(Role.STEWARD, Role.SIGNATORY),
+}
+"""Who may do each."""
+
+
 def act(name: str) -> Callable[[Request], Awaitable[Response]]:
     """The handler of POST /agreements/{id}/NAME: suspend, resume or revoke, each with a reason."""
     chosen = REASONED[name]
@@ -121,7 +129,6 @@ def act(name: str) -> Callable[[Request], Awaitable[Response]]:
 
 
 async def _answer(request: Request, verb: Callable[[Exchange, Principal, str], Agreement], *, status: int = 200) -> Response:
-    parameters(request, ())
     token, agreement_id = bearer(request), request.path_params.get("agreement", "")
 
     def acted(exchange: Exchange) -> object:

@@ -12,6 +12,7 @@ from baybridge.catalog.dataset import parse_access
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.errors import Conflict, Invalid, NotFound, Place
 from baybridge.exchange import Exchange
+from baybridge.http.contract import Parameter
 from baybridge.http.faces import bearer, body, call, json_response, parameters, serving, signed_in, upload
 from baybridge.http.problems import problem_response
 from baybridge.http.sending import in_thread
@@ -21,19 +22,23 @@ from baybridge.operate.look import Described
 from baybridge.publish import Declaration, Publication, Upload
 from baybridge.wire.collections import CollectionsShape, DeclareRequest, VersionsShape
 
-PUBLISH_PARAMETERS: Final = ("null", "key", "accept_schema", "dry_run", "suspend")
+PUBLISH_PARAMETERS: Final = (
+    Parameter("null", "Words that mean no value, parted by commas, besides the empty cell."),
+    Parameter("key", "The columns of the key, parted by commas."),
+    Parameter("accept_schema", "Take the schema that the file's profile proposes.", {"type": "boolean"}),
+    Parameter("dry_run", "Say what would happen, and change nothing.", {"type": "boolean"}),
+    Parameter("suspend", "Suspend the agreements that name a column which the version drops or retypes.", {"type": "boolean"}),
+)
 
 
 async def listing(request: Request) -> Response:
     """Answer GET /collections."""
-    parameters(request, ())
     found = await call(request, lambda exchange: exchange.catalog.listing())
     return json_response(CollectionsShape(collections=[collection_shape(each.dataset, each.latest) for each in found]))
 
 
 async def describe(request: Request) -> Response:
     """Answer GET /collections/{dataset}."""
-    parameters(request, ())
     name = DatasetName.parse(request.path_params["dataset"])
     found = await call(request, lambda exchange: exchange.catalog.describe(name))
     return json_response(collection_shape(found.dataset, found.latest))
@@ -41,7 +46,6 @@ async def describe(request: Request) -> Response:
 
 async def schema(request: Request) -> Response:
     """Answer GET /collections/{dataset}/schema and .../versions/{n}/schema: a Frictionless Table Schema."""
-    parameters(request, ())
     name = DatasetName.parse(request.path_params["dataset"])
     number = request.path_params.get("version")
     found = await call(request, lambda exchange: exchange.catalog.schema(name, number))
@@ -50,7 +54,6 @@ async def schema(request: Request) -> Response:
 
 async def versions(request: Request) -> Response:
     """Answer GET /collections/{dataset}/versions."""
-    parameters(request, ())
     name = DatasetName.parse(request.path_params["dataset"])
     found = await call(request, lambda exchange: exchange.catalog.versions(name))
     return json_response(VersionsShape(id=str(name), versions=[version_shape(each, public=found.public) for each in found.versions]))
@@ -58,7 +61,6 @@ async def versions(request: Request) -> Response:
 
 async def version(request: Request) -> Response:
     """Answer GET /collections/{dataset}/versions/{n}."""
-    parameters(request, ())
     name = DatasetName.parse(request.path_params["dataset"])
     number = request.path_params["version"]
     found = await call(request, lambda exchange: exchange.catalog.versions(name))
@@ -70,7 +72,6 @@ async def version(request: Request) -> Response:
 
 async def declare(request: Request) -> Response:
     """Answer PUT /collections/{dataset}."""
-    parameters(request, ())
     name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
     asked = await body(request, DeclareRequest)
     declaration = Declaration(
@@ -91,7 +92,7 @@ async def declare(request: Request) -> Response:
 
 async def publish(request: Request) -> Response:
     """Answer POST /collections/{dataset}/versions: the body is the CSV, read as it arrives."""
-    given = parameters(request, PUBLISH_PARAMETERS)
+    given = parameters(request)
     name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
     loop = asyncio.get_running_loop()
     sent = Upload(

@@ -10,11 +10,13 @@ import msgspec
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from baybridge.disclose import Answer, Ask, Encodable, Request, SortKey, Stop, UsedColumn
+from baybridge.disclose import Ask, Encodable, Request, SortKey, Stream, StreamRequest, UsedColumn
 from baybridge.errors import Advice, Invalid, Place
+from baybridge.http.contract import Parameter
 from baybridge.http.cursors import Cursor, Cursors, question_hash
 from baybridge.http.faces import bearer, caller, parameters, serving
-from baybridge.http.sending import AnswerResponse, answering
+from baybridge.http.rest.formats import FORMATS, PAGES, Format, negotiate
+from baybridge.http.sending import AnswerResponse, StreamResponse, answering
 from baybridge.names import DatasetName, parse_purpose
 from baybridge.terms import cql2
 from baybridge.wire.collections import ItemsShape
@@ -22,8 +24,20 @@ from baybridge.wire.shape import LinkShape
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 10_000
-PARAMETERS: Final = ("filter", "filter-lang", "properties", "sortby", "limit", "cursor", "f")
+PARAMETERS: Final = (
+    Parameter("filter", "Which rows, as a filter."),
+    Parameter("filter-lang", "The language of the filter.", {"type": "string", "enum": ["cql2-text"]}),
+    Parameter("properties", "Which columns, parted by commas, in this order; all that are released without it."),
+    Parameter("sortby", "The order: columns parted by commas, `-` before a name for descending."),
+    Parameter("limit", f"Rows on a page, at most {MAX_LIMIT}; of a stream, all without it.", {"type": "integer", "minimum": 1}),
+    Parameter("cursor", "Where the walk stands; only from a link `next`."),
+    Parameter("f", "The format, where Accept does not say it.", {"type": "string", "enum": [PAGES, *FORMATS]}),
+    Parameter("Baybridge-Purpose", "The purpose of this read; without it, the one that the token is bound to.", place="header"),
+    Parameter("Baybridge-Agreement", "The agreement to read under, where several fit.", place="header"),
+    Parameter("If-None-Match", "ETags that the caller has.", place="header"),
+)
 _MAX_NAMES: Final = 2000
+_MAX_STREAM_DIGITS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,64 +50,102 @@ class Named:
 
 
 async def items(request: HttpRequest) -> Response:
-    """Answer GET .../items and .../versions/{n}/items."""
+    """Answer GET .../items and .../versions/{n}/items: a page as JSON, or the whole answer as a stream of another format."""
     here = serving(request)
     token = bearer(request)
-    read = parse(request, here.cursors)
-    exchange = here.exchange
+    given = parameters(request)
+    streamed = negotiate(given.get("f"), request.headers.get("accept"))
+    path_is_version = "version" in request.path_params
+    disclose = here.exchange.disclose
+    sending = here.sending()
+    if streamed is None:
+        page = parse(request, given, here.cursors)
+        answer = await answering(request, lambda stop: disclose.read(page, caller(here.exchange, token), stop), sending=sending)
+        return AnswerResponse(answer, path_is_version=path_is_version, sending=sending)
+    whole = parse_stream(request, given, streamed)
+    sending = here.sending(seconds=here.exchange.settings.stream_seconds)
+    leaving = await answering(request, lambda stop: disclose.stream(whole, caller(here.exchange, token), stop), sending=sending)
+    if isinstance(leaving, Stream):
+        return StreamResponse(leaving, media_type=streamed.media_type, path_is_version=path_is_version, sending=sending)
+    return AnswerResponse(leaving, path_is_version=path_is_version, sending=sending)
 
-    def ask(stop: Stop) -> Answer:
-        return exchange.disclose.read(read, caller(exchange, token), stop)
 
-    seconds = exchange.settings.question_seconds
-    answer = await answering(request, ask, threads=here.threads, watchers=here.watchers, seconds=seconds)
-    return AnswerResponse(answer, path_is_version="version" in request.path_params, watchers=here.watchers)
+def parse(request: HttpRequest, given: dict[str, str], cursors: Cursors) -> Request:
+    """Read the request of a page. Raise Invalid for anything that is not understood; nothing is ever ignored."""
+    asked = _asked(request, given)
+    question = question_hash(
+        str(asked.ask.dataset),
+        "" if asked.ask.row_filter is None else cql2.to_text(asked.ask.row_filter),
+        *(each.name for each in asked.ask.columns if each.parameter == "properties"),
+        "sortby",
+        *(f"{'-' if each.descending else '+'}{each.column}" for each in asked.sort),
+    )
+    cursor = cursors.open(given["cursor"], question=question) if "cursor" in given else None
+    if cursor is not None and asked.version not in (None, cursor.version):
+        raise Invalid("cursor_invalid", "The cursor belongs to another version.", places=(Place("cursor", "another version"),))
+    return Request(
+        ask=asked.ask,
+        version=asked.version if cursor is None else cursor.version,
+        sort=asked.sort,
+        limit=_limit(given.get("limit")),
+        after=None if cursor is None else cursor.row,
+        cursor_extract=None if cursor is None else cursor.extract,
+        known=asked.known,
+        representation=asked.address.text(),
+        channel="rest",
+        encode=_Encoder(asked.address, question, cursors),
+    )
 
 
-def parse(request: HttpRequest, cursors: Cursors) -> Request:
-    """Read the whole request. Raise Invalid for anything that is not understood; nothing is ever ignored."""
-    given = parameters(request, PARAMETERS)
-    dataset = DatasetName.parse(request.path_params["dataset"])
-    _only(given, "f", "json")
+def parse_stream(request: HttpRequest, given: dict[str, str], streamed: Format) -> StreamRequest:
+    """Read the request of a stream: it has no cursor, and its limit is any number of rows, or none."""
+    if "cursor" in given:
+        raise Invalid("invalid_request", "A stream has no pages.", places=(Place("cursor", f"leave it out with f={streamed.name}"),))
+    asked = _asked(request, given)
+    return StreamRequest(
+        ask=asked.ask,
+        version=asked.version,
+        sort=asked.sort,
+        limit=_stream_limit(given.get("limit")),
+        known=asked.known,
+        representation=f"{streamed.name} {asked.address.text()}",
+        channel="rest",
+        begin=streamed.begin,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What pages and streams share."""
+
+    ask: Ask
+    version: int | None
+    sort: tuple[SortKey, ...]
+    known: frozenset[str]
+    address: _Address
+
+
+def _asked(request: HttpRequest, given: dict[str, str]) -> _Asked:
     _only(given, "filter-lang", "cql2-text")
-    row_filter = cql2.parse(given["filter"]) if "filter" in given else None
     properties = _names(given.get("properties"), "properties")
     sort = _names(given.get("sortby"), "sortby")
     _require_distinct(properties, "properties")
     _require_distinct(sort, "sortby")
     if any(each.sign for each in properties):
         raise Invalid("invalid_request", "properties takes names without a sign.", places=(Place("properties", "names only"),))
-    limit = _limit(given.get("limit"))
-    question = question_hash(
-        str(dataset),
-        "" if row_filter is None else cql2.to_text(row_filter),
-        *(each.name for each in properties),
-        "sortby",
-        *(f"{each.sign or '+'}{each.name}" for each in sort),
-    )
-    path_version = request.path_params.get("version")
-    cursor = cursors.open(given["cursor"], question=question) if "cursor" in given else None
-    if cursor is not None and path_version not in (None, cursor.version):
-        raise Invalid("cursor_invalid", "The cursor belongs to another version.", places=(Place("cursor", "another version"),))
-    address = _Address(request.url.path, tuple((name, value) for name, value in sorted(given.items()) if name != "cursor"))
-    return Request(
+    return _Asked(
         ask=Ask(
-            dataset=dataset,
+            dataset=DatasetName.parse(request.path_params["dataset"]),
             columns=tuple(UsedColumn(each.name, "properties", each.position) for each in properties)
             + tuple(UsedColumn(each.name, "sortby", each.position) for each in sort),
-            row_filter=row_filter,
+            row_filter=cql2.parse(given["filter"]) if "filter" in given else None,
             purpose=_header(request, "baybridge-purpose"),
             agreement=request.headers.get("baybridge-agreement"),
         ),
-        version=path_version if cursor is None else cursor.version,
+        version=request.path_params.get("version"),
         sort=tuple(SortKey(each.name, each.sign == "-") for each in sort),
-        limit=limit,
-        after=None if cursor is None else cursor.row,
-        cursor_extract=None if cursor is None else cursor.extract,
         known=frozenset(_etags(request.headers.get("if-none-match", ""))),
-        representation=address.text(),
-        channel="rest",
-        encode=_Encoder(address, question, cursors),
+        address=_Address(request.url.path, tuple((name, value) for name, value in sorted(given.items()) if name != "cursor")),
     )
 
 
@@ -187,6 +239,14 @@ def _limit(text: str | None) -> int:
         advice=Advice(rule=f"A page has 1 to {MAX_LIMIT} rows.", who_can_change="you", next_step="Follow the link `next` for more rows."),
         places=(Place("limit", f"a whole number from 1 to {MAX_LIMIT}"),),
     )
+
+
+def _stream_limit(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) <= _MAX_STREAM_DIGITS and int(text):
+        return int(text)
+    raise Invalid("invalid_request", "limit is not a number of rows.", places=(Place("limit", "a whole number above 0"),))
 
 
 def _only(given: dict[str, str], parameter: str, value: str) -> None:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from baybridge.agreements.agreement import Agreement
 from baybridge.errors import Invalid, NotFound, Place
 from baybridge.exchange import Exchange
+from baybridge.http.contract import Parameter
 from baybridge.http.faces import bearer, body, call, json_response, parameters, signed_in
 from baybridge.http.shapes import notice_shape
 from baybridge.terms.terms import format_instant
@@ -21,11 +22,15 @@ from baybridge.wire.shape import LinkShape
 LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
 _ADDRESS: Final = "/api/v1/notices"
+NOTICES_PARAMETERS: Final = (
+    Parameter("before", "A notice's number: only older ones.", {"type": "integer", "minimum": 1, "maximum": 2**31}),
+    Parameter("limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": LIMIT}),
+)
 
 
 async def listing(request: Request) -> Response:
     """Answer GET /notices: newest first; `before` is the number of a notice, and gives the older ones."""
-    given = parameters(request, ("before", "limit"))
+    given = parameters(request)
     token = bearer(request)
     before = None if "before" not in given else _whole(given["before"], "before", 2**31)
     limit = _whole(given.get("limit", str(LIMIT)), "limit", MAX_LIMIT)
@@ -45,7 +50,6 @@ async def listing(request: Request) -> Response:
 
 async def mark_read(request: Request) -> Response:
     """Answer POST /notices/{notice}/read, which has no body."""
-    parameters(request, ())
     token, text = bearer(request), request.path_params["notice"]
 
     def marked(exchange: Exchange) -> NoticeShape:
@@ -59,7 +63,6 @@ async def mark_read(request: Request) -> Response:
 
 async def approvals(request: Request) -> Response:
     """Answer GET /organizations/{organization}/approvals."""
-    parameters(request, ())
     token, organization = bearer(request), request.path_params["organization"]
     roles = await call(request, lambda exchange: exchange.inbox.approvals(signed_in(exchange, token), organization))
     return json_response(ApprovalsShape(organization=organization, roles=list(roles)))
@@ -67,7 +70,6 @@ async def approvals(request: Request) -> Response:
 
 async def require_approvals(request: Request) -> Response:
     """Answer PUT /organizations/{organization}/approvals."""
-    parameters(request, ())
     token, organization = bearer(request), request.path_params["organization"]
     asked = await body(request, ApprovalsRequest)
     roles = await call(request, lambda exchange: exchange.inbox.require_approvals(signed_in(exchange, token), organization, asked.roles))

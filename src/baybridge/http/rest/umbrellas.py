@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from baybridge.agreements.umbrellas import Umbrella
 from baybridge.exchange import Exchange
-from baybridge.http.faces import bearer, body, call, json_response, parameters, signed_in
+from baybridge.http.faces import bearer, body, call, json_response, signed_in
 from baybridge.http.shapes import umbrella_shape
 from baybridge.principals.principal import Principal
 from baybridge.wire.agreements import SignRequest, UmbrellaRequest, UmbrellasShape
@@ -17,7 +17,6 @@ from baybridge.wire.agreements import SignRequest, UmbrellaRequest, UmbrellasSha
 
 async def listing(request: Request) -> Response:
     """Answer GET /umbrellas."""
-    parameters(request, ())
     token = bearer(request)
 
     def listed(exchange: Exchange) -> UmbrellasShape:
@@ -54,7 +53,6 @@ async def sign(request: Request) -> Response:
 
 
 async def _answer(request: Request, verb: Callable[[Exchange, Principal, str], Umbrella], *, status: int = 200) -> Response:
-    parameters(request, ())
     token, umbrella_id = bearer(request), request.path_params.get("umbrella", "")
 
     def acted(exchange: Exchange) -> object:

@@ -1,0 +1,88 @@
+"""The client whose answers are awaited: the same names as Client has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Self, TypeVar, cast
+
+import httpx2
+
+from baybridge.audit.checkpoint import Verifier
+from baybridge.client.call import Call, Plan, Steps
+from baybridge.client.caller import Caller
+from baybridge.client.logs import LogVerdict, judge
+from baybridge.client.uploads import chunks_aside
+from baybridge.errors import Unavailable
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class AsyncClient(Caller):
+    """A server, as one caller, whose answers are awaited. Use it in an `async with` block, or await `close`."""
+
+    def __init__(
+        self, url: str, token: str | None = None, *, purpose: str | None = None, timeout: float = 30.0, patience: float = 30.0
+    ) -> None:
+        """`purpose` is sent with every call; `timeout` is in seconds, for each request. Raise Invalid for a malformed argument."""
+        super().__init__(url, token, purpose=purpose, timeout=timeout, patience=patience)
+        self._http = httpx2.AsyncClient(**self._opened())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._http.aclose()
+
+    async def perform(self, call: Call[T]) -> T:
+        """Send the call, and read its answer; send it again where that is safe and can help."""
+        return await self._perform(call, self.present_purpose())
+
+    def walk(self, steps: Steps[T], each: Callable[[T], Iterable[R]]) -> AsyncIterator[R]:
+        """Perform the calls one after the other, and give what `each` finds in an answer. The purpose is that of now."""
+        return self._walk(steps, each, self.present_purpose())
+
+    async def run(self, plan: Plan[R]) -> R:
+        """Perform the calls one after the other, and give what they come to."""
+        purpose, answer = self.present_purpose(), None
+        while True:
+            try:
+                call = plan.send(answer)
+            except StopIteration as done:
+                return cast("R", done.value)
+            answer = await self._perform(call, purpose)
+
+    async def verify_log(self, organization: str, checkpoints: Sequence[str] = ()) -> LogVerdict:
+        """Do what Client.verify_log does; here the whole log is held in memory."""
+        present = await self.checkpoint(organization)
+        verifier = Verifier.parse(await self.verifier(organization))
+        entries = [entry async for entry in self.all_entries(organization)]
+        return await asyncio.to_thread(judge, organization, entries, verifier=verifier, notes=(present, *checkpoints))
+
+    async def _perform(self, call: Call[T], purpose: str | None) -> T:
+        attempts, request = self._attempts(call), self._request(call, purpose)
+        while True:
+            content = call.body if call.upload is None else chunks_aside(call.upload)
+            try:
+                with self._reaching():
+                    answer = await self._http.send(self._http.build_request(**request, content=content))
+                return call.read(answer)
+            except Unavailable as error:
+                pause = attempts.pause_after(error)
+            await asyncio.sleep(pause)
+
+    async def _walk(self, steps: Steps[T], each: Callable[[T], Iterable[R]], purpose: str | None) -> AsyncIterator[R]:
+        try:
+            call = next(steps)
+            while True:
+                answer = await self._perform(call, purpose)
+                for one in each(answer):
+                    yield one
+                call = steps.send(answer)
+        except StopIteration:
+            return

@@ -1,0 +1,5 @@
+"""Every call that the SDK knows, one module per noun: pure functions from arguments to a `Call`."""
+
+from baybridge.client.calls import agreements, audit, collections, principals
+
+__all__ = ["agreements", "audit", "collections", "principals"]

@@ -1,0 +1,261 @@
+"""One exception class for each code, under the class of whose move is next. Printed by `make docs` from `errors.CODES`.
+
+`advice` says the rule, who can change it and the next step; `advice.next_command` and `advice.next_url` are there to be followed.
+A code of a server that is newer than this client is raised as the class of its status, and keeps its name in `code`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from baybridge.errors import BaybridgeError, Conflict, Corrupt, Invalid, NotFound, Refused, Unavailable
+from baybridge.wire.collections import PublishReport
+
+
+class InvalidRequest(Invalid):
+    """A part of the request cannot be understood; `errors` says which."""
+
+
+class UnknownParameter(Invalid):
+    """The request names a parameter that this address does not take."""
+
+
+class UnknownColumn(Invalid):
+    """The request names a column that the dataset does not have."""
+
+
+class FilterInvalid(Invalid):
+    """The filter is not CQL2 text as this server reads it; `errors` gives the position."""
+
+
+class CursorInvalid(Invalid):
+    """The cursor was not made by this server, or not for this question."""
+
+
+class TermsInvalid(Invalid):
+    """The terms lack something, contradict themselves, or hold a term this server does not understand."""
+
+
+class SchemaInvalid(Invalid):
+    """The schema is not a Frictionless Table Schema that this server understands."""
+
+
+class FileUnreadable(Invalid):
+    """The file is not a readable UTF-8 CSV with one header row."""
+
+
+class SettingsInvalid(Invalid):
+    """A setting is unknown or its value does not parse."""
+
+
+class NotAcceptable(Invalid):
+    """The rows cannot be had in the format that the request names."""
+
+
+class MethodNotAllowed(Invalid):
+    """The address does not take that method; `Allow` names those it takes."""
+
+
+class NotSignedIn(Refused):
+    """No token, or a token that this server does not know or has revoked."""
+
+
+class TokenExpired(Refused):
+    """The token's expiry has passed."""
+
+
+class TokenWrongOrganisation(Refused):
+    """The token acts for an organization that is not a party to what it names."""
+
+
+class RoleRequired(Refused):
+    """The principal lacks the role that this act needs."""
+
+
+class RoleUnconfirmed(Refused):
+    """The role was given, and no second person of the organization has confirmed it yet."""
+
+
+class SecondPersonRequired(Refused):
+    """The act needs another person than the one who asks for it."""
+
+
+class ScopeRequired(Refused):
+    """The token is narrowed to scopes that do not cover this act."""
+
+
+class PrincipalSuspended(Refused):
+    """The principal is suspended or off-boarded."""
+
+
+class OrganizationSuspended(Refused):
+    """The organization is suspended or off-boarded."""
+
+
+class NoAgreement(Refused):
+    """No agreement of the caller's organization covers this dataset."""
+
+
+class RequestPending(Refused):
+    """An agreement was asked for and is not signed by both sides yet."""
+
+
+class AgreementNotStarted(Refused):
+    """The agreement is signed and its start has not come."""
+
+
+class AgreementExpired(Refused):
+    """The agreement's end has passed."""
+
+
+class AgreementSuspended(Refused):
+    """The provider has suspended the agreement."""
+
+
+class AgreementRevoked(Refused):
+    """The provider has revoked the agreement."""
+
+
+class AgreementSuperseded(Refused):
+    """Another agreement has taken the place of the one that the request names."""
+
+
+class AgreementClosed(Refused):
+    """The agreement has ended, and the consumer has stated that its data is destroyed."""
+
+
+class AgreementAmbiguous(Refused):
+    """Several agreements fit; name one with `Baybridge-Agreement` or by its purpose."""
+
+
+class ApprovalsMissing(Refused):
+    """The signatory's organization requires approvals that the terms do not have yet."""
+
+
+class DutiesNotSeparate(Refused):
+    """The same person may not do both: ask for or write terms, and approve them."""
+
+
+class PurposeRequired(Refused):
+    """Neither the request nor the token names a purpose."""
+
+
+class PurposeNotAllowed(Refused):
+    """The purpose is not one that the agreement, or the token's binding, allows."""
+
+
+class ColumnNotInAgreement(Refused):
+    """The request uses a column that the agreement does not release."""
+
+
+class VersionNotInAgreement(Refused):
+    """The agreement's history does not reach the version; most let only the latest be read."""
+
+
+class TermsNotUnderstood(Refused):
+    """The agreement holds a term this server does not understand, so nothing is served under it."""
+
+
+class SchemaUnconfirmed(Conflict):
+    """A first publication needs a schema: confirm the proposal or give one."""
+
+
+class SchemaIsContract(Conflict):
+    """The schema is the contract of published versions and cannot be changed this way."""
+
+
+class AgreementsAffected(Conflict):
+    """The version would suspend agreements in force; `errors` names them, and nothing was published."""
+
+
+class RowsRejected(Conflict):
+    """Some cells do not fit the schema; nothing was published."""
+
+    report: PublishReport | None = None
+
+
+class ExtractBuilding(Unavailable):
+    """The extract for this agreement and version is being made; try again shortly."""
+
+
+class LimitReached(Unavailable):
+    """The day's requests or rows under the agreement are used up; `Retry-After` is at midnight UTC."""
+
+
+class LogUnavailable(Unavailable):
+    """The audit log cannot be written, so nothing is served."""
+
+
+class QueryLimit(Unavailable):
+    """The question ran into its time limit and was stopped."""
+
+
+class Unreachable(Unavailable):
+    """No server answers at the address; only a client ever says this."""
+
+
+class ChecksFailed(Corrupt):
+    """A verification found something wrong."""
+
+
+class AnswerNotUnderstood(BaybridgeError):
+    """The answer is not of a shape that this client knows; only a client ever says this."""
+
+
+class Internal(BaybridgeError):
+    """The server failed; the request id finds the reason in its log."""
+
+
+OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
+    "invalid_request": InvalidRequest,
+    "unknown_parameter": UnknownParameter,
+    "unknown_column": UnknownColumn,
+    "filter_invalid": FilterInvalid,
+    "cursor_invalid": CursorInvalid,
+    "terms_invalid": TermsInvalid,
+    "schema_invalid": SchemaInvalid,
+    "file_unreadable": FileUnreadable,
+    "settings_invalid": SettingsInvalid,
+    "not_acceptable": NotAcceptable,
+    "method_not_allowed": MethodNotAllowed,
+    "not_signed_in": NotSignedIn,
+    "token_expired": TokenExpired,
+    "token_wrong_organisation": TokenWrongOrganisation,
+    "role_required": RoleRequired,
+    "role_unconfirmed": RoleUnconfirmed,
+    "second_person_required": SecondPersonRequired,
+    "scope_required": ScopeRequired,
+    "principal_suspended": PrincipalSuspended,
+    "organization_suspended": OrganizationSuspended,
+    "no_agreement": NoAgreement,
+    "request_pending": RequestPending,
+    "agreement_not_started": AgreementNotStarted,
+    "agreement_expired": AgreementExpired,
+    "agreement_suspended": AgreementSuspended,
+    "agreement_revoked": AgreementRevoked,
+    "agreement_superseded": AgreementSuperseded,
+    "agreement_closed": AgreementClosed,
+    "agreement_ambiguous": AgreementAmbiguous,
+    "approvals_missing": ApprovalsMissing,
+    "duties_not_separate": DutiesNotSeparate,
+    "purpose_required": PurposeRequired,
+    "purpose_not_allowed": PurposeNotAllowed,
+    "column_not_in_agreement": ColumnNotInAgreement,
+    "version_not_in_agreement": VersionNotInAgreement,
+    "terms_not_understood": TermsNotUnderstood,
+    "not_found": NotFound,
+    "conflict": Conflict,
+    "schema_unconfirmed": SchemaUnconfirmed,
+    "schema_is_contract": SchemaIsContract,
+    "agreements_affected": AgreementsAffected,
+    "rows_rejected": RowsRejected,
+    "extract_building": ExtractBuilding,
+    "limit_reached": LimitReached,
+    "log_unavailable": LogUnavailable,
+    "query_limit": QueryLimit,
+    "unreachable": Unreachable,
+    "corrupt": Corrupt,
+    "checks_failed": ChecksFailed,
+    "answer_not_understood": AnswerNotUnderstood,
+    "internal": Internal,
+}

@@ -1,0 +1,95 @@
+"""What rows come back as: a page, or a table of all of them, each with where it came from. It reads answers and sends nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict, dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from baybridge.client import frames
+from baybridge.client.answers import read
+from baybridge.wire.collections import ItemsShape
+from baybridge.wire.shape import LinkShape
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where rows came from. `entries` are the log entries of their disclosure, as log/index; reads of public data have none.
+
+    `agreement` is the one that they were read under, where the server or the question named it; `retrieved` is an RFC 3339 instant
+    by the server's clock.
+    """
+
+    dataset: str
+    version: int
+    agreement: str | None
+    purpose: str | None
+    entries: tuple[str, ...]
+    retrieved: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of rows, numbers as JSON numbers and decimals as strings, by the column's type."""
+
+    version: int
+    items: list[dict[str, Any]]
+    links: list[LinkShape]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All rows that a question gave, of one version. `schema` is that version's Table Schema, for the types of a frame's columns.
+
+    A frame's columns are exact: decimals are decimals, dates dates, instants in UTC. A column whose values a mask has made into
+    something else than the schema says (a pseudonym, a year) has the type of what it became.
+    """
+
+    items: list[dict[str, Any]]
+    schema: dict[str, Any]
+    provenance: Provenance
+
+    def to_arrow(self) -> pa.Table:
+        """As a pyarrow Table, with the provenance as JSON under `baybridge` in its metadata. Needs baybridge[arrow]."""
+        return frames.to_arrow(self.items, self.schema, asdict(self.provenance))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """As a pandas DataFrame of nullable types, with the provenance in `attrs["baybridge"]`. Needs baybridge[pandas]."""
+        return frames.to_pandas(self.items, self.schema, asdict(self.provenance))
+
+    def to_polars(self) -> pl.DataFrame:
+        """As a polars DataFrame; it has no place for the provenance, which stays here. Needs baybridge[polars]."""
+        frame: pl.DataFrame = frames.to_polars(self.items, self.schema)
+        return frame
+
+
+def read_page(response: httpx2.Response, dataset: str) -> Page:
+    """Read an answer as a page. Raise what `answers.read` raises."""
+    shape = read(response, ItemsShape)
+    sent, entry = response.request.headers, response.headers.get("baybridge-entry")
+    provenance = Provenance(
+        dataset=dataset,
+        version=shape.version,
+        agreement=response.headers.get("baybridge-agreement") or sent.get("baybridge-agreement"),
+        purpose=sent.get("baybridge-purpose"),
+        entries=() if entry is None else (entry,),
+        retrieved=_instant(response.headers.get("date", "")),
+    )
+    return Page(shape.version, shape.items, shape.links, provenance)
+
+
+def _instant(date: str) -> str | None:
+    """The header Date (RFC 9110, section 6.6.1) as an instant."""
+    with contextlib.suppress(ValueError):
+        return parsedate_to_datetime(date).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None

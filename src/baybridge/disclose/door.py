@@ -1,0 +1,433 @@
+"""The one door: load, decide, compute, record, and only then let bytes go. Every face comes here; nothing else does."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final, TypeVar
+
+import sqlalchemy as sa
+
+from baybridge.agreements import store as agreement_store
+from baybridge.agreements.agreement import Agreement, Standing
+from baybridge.agreements.domains import unwrap_key
+from baybridge.agreements.usage import LimitReached, reserve
+from baybridge.audit.entry import JSON, Kind, canonical, column_list
+from baybridge.audit.log import Draft, Log, always
+from baybridge.catalog import store as catalog
+from baybridge.catalog.dataset import Dataset, Version
+from baybridge.data.engines.duckdb import Engine, Page, Question, Rows, SortKey, Stop, Whole
+from baybridge.data.extracts import Extract, Extracts
+from baybridge.db import Database
+from baybridge.disclose.stream import Ending, HandedOut, Lines, Stream
+from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Unavailable
+from baybridge.policy.decision import Ask, Grant, Refusal, decide
+from baybridge.policy.refusals import limit_reached
+from baybridge.principals.principal import Principal
+from baybridge.principals.store import still_acts
+from baybridge.principals.tokens import present
+from baybridge.terms import cql2
+from baybridge.terms.columns import ColumnType
+
+_TRIES: Final = 4
+_VERSIONS_KEPT: Final = 1024
+
+Leaving = TypeVar("Leaving", bound="Answer | Stream")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """What is read, whatever face it came through. `known` are the ETags that the caller has.
+
+    `representation` names path, parameters and format, so that two answers with one ETag are one sequence of bytes.
+    """
+
+    ask: Ask
+    version: int | None
+    sort: tuple[SortKey, ...]
+    known: frozenset[str]
+    representation: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Read):
+    """A page. `after` (a `_row`) and `cursor_extract` come from a cursor.
+
+    `encode` makes the body from a page; it is called before the entry is written, because the entry holds the body's SHA-256.
+    """
+
+    limit: int
+    after: int | None
+    cursor_extract: str | None
+    encode: Callable[[Encodable], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamRequest(Read):
+    """A whole answer, or its first `limit` rows. `begin` gives the format over the columns that leave."""
+
+    limit: int | None
+    begin: Callable[[Mapping[str, ColumnType]], Lines]
+
+
+@dataclass(frozen=True, slots=True)
+class Encodable:
+    """What a face makes a body of: a page of one version's extract, and the names and types of its columns."""
+
+    version: int
+    extract: str
+    types: dict[str, ColumnType]
+    page: Page
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What may leave now. `body` is None for a 304, which has no `rows`. `entry` is None for a public dataset, whose reads are not entered.
+
+    `stands` says whether the grant still holds: a face that is still sending asks every 250 ms, and resets the connection on False.
+    """
+
+    body: bytes | None
+    rows: int
+    etag: str
+    version: int
+    governed: bool
+    organization: str
+    entry: int | None
+    stands: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the catalog says of a read, in one snapshot. `superseded` is set for a walk through a version that is not the latest now."""
+
+    dataset: Dataset
+    version: Version
+    agreements: tuple[Agreement, ...]
+    superseded: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Disclose:
+    """The door, bound to what it needs. `wait` is how many seconds a request waits for an extract that is being made."""
+
+    database: Database
+    log: Log
+    extracts: Extracts
+    engine: Engine
+    clock: Callable[[], datetime]
+    entropy: Callable[[int], bytes]
+    wrapping_key: bytes
+    wait: float
+    _versions: dict[tuple[str, int], Version] = field(default_factory=dict)
+    _referred: set[tuple[str, str]] = field(default_factory=set)
+
+    def read(self, request: Request, principal: Principal | None, stop: Stop) -> Answer:
+        """Answer the request, with its entry durable, or raise the reason why not."""
+
+        def compute(principal: Principal | None, version: Version, grant: Grant) -> tuple[Answer, Draft | None]:
+            return self._page(request, principal, version, grant, stop)
+
+        answer, entry = self._granted(request, principal, compute)
+        return answer if entry is None else replace(answer, entry=entry)
+
+    def stream(self, request: StreamRequest, principal: Principal | None, stop: Stop) -> Answer | Stream:
+        """Open a stream, with its opening entry durable, or raise the reason why not; a caller that has it all gets an Answer without body.
+
+        The first rows are computed before the entry is made: what cannot be answered is refused, not begun.
+        """
+
+        def compute(principal: Principal | None, version: Version, grant: Grant) -> tuple[Answer | Stream, Draft | None]:
+            return self._stream(request, principal, version, grant, stop)
+
+        answer, entry = self._granted(request, principal, compute)
+        if isinstance(answer, Answer):
+            return answer if entry is None else replace(answer, entry=entry)
+        answer.entry = entry
+        if principal is not None and entry is not None:
+            answer.enter_end = self._entering_end(answer, request, principal, entry)
+        return answer
+
+    def _granted(
+        self,
+        request: Read,
+        principal: Principal | None,
+        compute: Callable[[Principal | None, Version, Grant], tuple[Leaving, Draft | None]],
+    ) -> tuple[Leaving, int | None]:
+        """Load, decide, compute, record.
+
+        When the agreement moves between decision and entry, the request is decided again; nothing of the first try leaves.
+        """
+        for again in range(_TRIES):
+            if again and principal is not None:
+                principal = self._present(request, principal)
+            known = self._load(request, principal)
+            decision = decide(
+                request.ask, principal, known.dataset, known.version, known.agreements, now=self.clock(), superseded=known.superseded
+            )
+            if isinstance(decision, Refusal):
+                raise self._refused(request, principal, decision)
+            leaving, draft = compute(principal, known.version, decision)
+            if draft is None:
+                return leaving, None
+            guard = _Guard(decision, principal, rows=leaving.rows)
+            entry = self.log.record(draft, guard)
+            if entry is not None:
+                return leaving, entry
+            if isinstance(leaving, Stream):
+                leaving.batches.close()
+            if decision.agreement is not None and guard.reached is not None:
+                refusal = limit_reached(decision.agreement, guard.reached.what, guard.reached.limit, now=self.clock())
+                raise self._refused(request, principal, refusal)
+        raise Unavailable("extract_building", "The agreement keeps changing; try again shortly.", retry_after=1)
+
+    def _load(self, request: Read, principal: Principal | None) -> _Known:
+        with self.database.read() as connection:
+            dataset = catalog.require(connection, request.ask.dataset)
+            number = dataset.latest if request.version is None else request.version
+            version = self._versions.get((str(dataset.name), number))
+            if version is None:
+                version = catalog.find_version(connection, dataset, number)
+                if len(self._versions) >= _VERSIONS_KEPT:
+                    self._versions.clear()
+                self._versions[str(dataset.name), number] = version
+            agreements = () if principal is None else agreement_store.of_consumer(connection, principal.organization, dataset.name)
+            walks_on = isinstance(request, Request) and request.cursor_extract is not None and number != dataset.latest
+            superseded = catalog.superseded(connection, dataset.name, number) if walks_on else None
+        return _Known(dataset, version, agreements, superseded)
+
+    def _page(
+        self, request: Request, principal: Principal | None, version: Version, grant: Grant, stop: Stop
+    ) -> tuple[Answer, Draft | None]:
+        types = grant.projection.types
+        digest = self.extracts.digest(grant.projection)
+        if request.cursor_extract not in (None, digest):
+            raise _moved_cursor()
+        question = Question(_columns(request, types), request.ask.row_filter, request.sort, request.limit, request.after)
+        etag = _etag(version, digest, request.representation, request.after)
+        body, rows = None, 0
+        if not _known(request, etag):
+            page = self.engine.page(self._extract(grant), types, question, stop)
+            body = request.encode(Encodable(version.number, digest, {name: types[name] for name in question.columns}, page))
+            rows = len(page.rows)
+        answer = self._answer(principal, version, grant, etag, body, rows=rows)
+        outcome: dict[str, JSON] = {
+            "bytes": 0 if body is None else len(body),
+            "rows": rows,
+            "sha256": None if body is None else hashlib.sha256(body).hexdigest(),
+            "status": 304 if body is None else 200,
+        }
+        return answer, self._draft(request, principal, grant, question, outcome)
+
+    def _stream(
+        self, request: StreamRequest, principal: Principal | None, version: Version, grant: Grant, stop: Stop
+    ) -> tuple[Answer | Stream, Draft | None]:
+        types = grant.projection.types
+        whole = Whole(_columns(request, types), request.ask.row_filter, request.sort, request.limit)
+        etag = _etag(version, self.extracts.digest(grant.projection), request.representation, None)
+        if _known(request, etag):
+            unchanged: dict[str, JSON] = {"bytes": 0, "rows": 0, "sha256": None, "status": 304}
+            return self._answer(principal, version, grant, etag, None, rows=0), self._draft(request, principal, grant, whole, unchanged)
+        extract = self._extract(grant)
+        rows = self.engine.count(extract, types, whole, stop)
+        stream = Stream(
+            rows=rows,
+            etag=etag,
+            version=version.number,
+            governed=grant.standing != "public",
+            organization=version.dataset.organization,
+            stands=lambda: self._stands(grant, principal),
+            stop=stop,
+            batches=_begun(self.engine.stream(extract, types, whole, stop)),
+            lines=request.begin({name: types[name] for name in whole.columns}),
+        )
+        opened: dict[str, JSON] = {"bytes": None, "rows": rows, "sha256": None, "status": 200, "stream": True}
+        return stream, self._draft(request, principal, grant, whole, opened)
+
+    def _answer(self, principal: Principal | None, version: Version, grant: Grant, etag: str, body: bytes | None, *, rows: int) -> Answer:
+        return Answer(
+            body=body,
+            rows=rows,
+            etag=etag,
+            version=version.number,
+            governed=grant.standing != "public",
+            organization=version.dataset.organization,
+            entry=None,
+            stands=lambda: self._stands(grant, principal),
+        )
+
+    def _entering_end(self, stream: Stream, request: Read, principal: Principal, opening: int) -> Callable[[Ending, HandedOut], None]:
+        def enter(ending: Ending, handed: HandedOut) -> None:
+            facts: dict[str, JSON] = {
+                "actor": {"organization": principal.organization, "principal": principal.id},
+                "bytes": handed.size,
+                "dataset": str(request.ask.dataset),
+                "ending": ending.value,
+                "opening": opening,
+                "rows": handed.rows,
+                "sha256": handed.sha256,
+            }
+            self.log.record(Draft(stream.organization, Kind.STREAM_ENDED, facts), always)
+
+        return enter
+
+    def _extract(self, grant: Grant) -> Extract:
+        extract = self.extracts.find(grant.projection, self._domain_key, wait=self.wait)
+        if grant.agreement is not None and (grant.agreement.id, extract.sha256) not in self._referred:
+            with self.database.write() as connection:
+                referred = agreement_store.refer_to_extract(connection, grant.agreement, extract.sha256, now=self.clock())
+            if referred:
+                self._referred.add((grant.agreement.id, extract.sha256))
+        return extract
+
+    def _domain_key(self, key_id: str) -> bytes:
+        with self.database.read() as connection:
+            return unwrap_key(connection, key_id, wrapping_key=self.wrapping_key)
+
+    def _stands(self, grant: Grant, principal: Principal | None) -> bool:
+        with self.database.read() as connection:
+            return _holds(grant, principal, connection, self.clock())
+
+    def _present(self, request: Read, principal: Principal) -> Principal:
+        """The principal as it stands now. Raise the reason, entered, where it may not act any more or its provider takes no part."""
+        provider = request.ask.dataset.organization
+        facts: dict[str, JSON] = {
+            "actor": {"organization": principal.organization, "principal": principal.id},
+            "channel": request.channel,
+            "dataset": str(request.ask.dataset),
+        }
+        with self.log.entering_refusals(provider, facts), self.database.read() as connection:
+            return present(connection, principal, now=self.clock(), counterpart=provider)
+
+    def _draft(
+        self, request: Read, principal: Principal | None, grant: Grant, question: Question | Whole, outcome: Mapping[str, JSON]
+    ) -> Draft | None:
+        """The entry of a disclosure, or None where reads are not entered one by one.
+
+        `outcome` are the facts of what leaves: rows, bytes, sha256, status.
+        """
+        if principal is None or grant.standing == "public":
+            return None
+        side = canonical({"question": _question_json(question), "salt": self.entropy(16).hex()})
+        filtered = () if question.row_filter is None else cql2.properties_of(question.row_filter)
+        used = dict.fromkeys([*question.columns, *(each.name for each in filtered), *(key.column for key in question.sort)])
+        facts: dict[str, JSON] = {
+            **outcome,
+            "actor": {"organization": principal.organization, "principal": principal.id},
+            "channel": request.channel,
+            "columns": column_list(tuple(used)),
+            "dataset": str(grant.projection.dataset),
+            "extract": self.extracts.digest(grant.projection),
+            "purpose": grant.purpose,
+            "side_sha256": hashlib.sha256(side).hexdigest(),
+            "standing": grant.standing,
+            "version": grant.projection.version,
+        }
+        if grant.agreement is not None:
+            facts["agreement"] = {"id": grant.agreement.id, "terms_sha256": grant.agreement.terms_sha256}
+        return Draft(grant.projection.dataset.organization, Kind.DISCLOSURE, facts, side)
+
+    def _refused(self, request: Read, principal: Principal | None, refusal: Refusal) -> BaybridgeError:
+        """The refusal as an error, entered if the principal is known; unknown callers would fill the log."""
+        if principal is None:
+            return refusal.error()
+        facts: dict[str, JSON] = {
+            "actor": {"organization": principal.organization, "principal": principal.id},
+            "agreement": refusal.agreement,
+            "channel": request.channel,
+            "code": refusal.code,
+            "dataset": str(request.ask.dataset),
+            "purpose": principal.purpose if request.ask.purpose is None else request.ask.purpose,
+        }
+        self.log.record(Draft(request.ask.dataset.organization, Kind.REFUSAL, facts), always)
+        return refusal.error()
+
+
+def _holds(grant: Grant, principal: Principal | None, connection: sa.Connection, now: datetime) -> bool:
+    """Promise 5: whether the grant still holds, and whether who it was given to still acts."""
+    if principal is None or grant.standing == "public":
+        return True
+    if not still_acts(connection, principal, now=now, counterpart=grant.projection.dataset.organization):
+        return False
+    agreement = grant.agreement
+    if agreement is None:
+        return True
+    return agreement_store.epoch(connection, agreement.id) == agreement.epoch and agreement.standing(now) is Standing.ACTIVE
+
+
+@dataclass(slots=True)
+class _Guard:
+    """Asked inside the transaction that records the disclosure: the grant still holds, and its limits allow one request with these rows.
+
+    What it has counted is undone with the transaction. `reached` tells afterwards which limit said no, where one did.
+    """
+
+    grant: Grant
+    principal: Principal | None
+    rows: int
+    reached: LimitReached | None = None
+
+    def __call__(self, connection: sa.Connection, now: datetime) -> bool:
+        self.reached = None
+        if not _holds(self.grant, self.principal, connection, now):
+            return False
+        if self.grant.agreement is not None:
+            self.reached = reserve(connection, self.grant.agreement, now, requests=1, rows=self.rows)
+        return self.reached is None
+
+
+def _columns(request: Read, types: Mapping[str, ColumnType]) -> tuple[str, ...]:
+    """The columns that leave: those asked for, or all."""
+    return tuple(dict.fromkeys(column.name for column in request.ask.columns if column.parameter == "properties")) or tuple(types)
+
+
+def _known(request: Read, etag: str) -> bool:
+    """Whether the caller has this answer already (RFC 9110, section 13.1.2)."""
+    return etag in request.known or "*" in request.known
+
+
+def _begun(batches: Rows) -> Rows:
+    """The same batches with the first computed now, so that what cannot be answered fails here."""
+    first = next(batches, None)
+
+    def rest() -> Rows:
+        try:
+            if first is not None:
+                yield first
+                yield from batches
+        finally:
+            batches.close()
+
+    return rest()
+
+
+def _etag(version: Version, extract: str, representation: str, after: int | None) -> str:
+    """A strong validator (RFC 9110, section 8.8.1): the same extract and representation give the same bytes."""
+    named = canonical([extract, representation, after])
+    return f'"v{version.number}-{hashlib.sha256(named).hexdigest()[:32]}"'
+
+
+def _question_json(question: Question | Whole) -> dict[str, JSON]:
+    return {
+        "after": question.after if isinstance(question, Question) else None,
+        "columns": list(question.columns),
+        "filter": None if question.row_filter is None else cql2.to_text(question.row_filter),
+        "limit": question.limit,
+        "sort": [("-" if key.descending else "") + key.column for key in question.sort],
+    }
+
+
+def _moved_cursor() -> Invalid:
+    return Invalid(
+        "cursor_invalid",
+        "The cursor belongs to other terms than those in force now.",
+        advice=Advice(
+            rule="A cursor goes on with the same question under the same terms and version.",
+            who_can_change="you",
+            next_step="Start again without a cursor.",
+        ),
+        places=(Place("cursor", "made under other terms"),),
+    )

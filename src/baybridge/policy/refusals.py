@@ -1,0 +1,214 @@
+"""Why the decision says no: each refusal with its code, its rule, who can change it, and the next step. Pure; nothing is decided here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from baybridge.agreements.agreement import Agreement, Standing
+from baybridge.catalog.dataset import Version
+from baybridge.errors import CODES, Advice, BaybridgeError, Invalid, Place, Refused, Unavailable
+from baybridge.names import nearest
+from baybridge.policy.ask import Ask, UsedColumn
+from baybridge.principals.principal import Principal
+from baybridge.terms.history import History
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No: the code, one sentence, and what to do about it. `agreement` names the one that refused, where there is one."""
+
+    code: str
+    detail: str
+    advice: Advice = field(default_factory=Advice)
+    places: tuple[Place, ...] = ()
+    agreement: str | None = None
+    retry_after: int | None = None
+
+    def error(self) -> BaybridgeError:
+        """The refusal as the error that faces print: Unavailable where it ends by itself, Invalid where the caller can mend the request."""
+        if self.retry_after is not None:
+            return Unavailable(self.code, self.detail, advice=self.advice, places=self.places, retry_after=self.retry_after)
+        mendable = CODES[self.code].status == 400  # noqa: PLR2004 -- HTTP's own number
+        return (Invalid if mendable else Refused)(self.code, self.detail, advice=self.advice, places=self.places)
+
+
+def role_required(principal: Principal) -> Refusal:
+    """The principal has no role that reads."""
+    return Refusal(
+        "role_required",
+        "Reading needs the role analyst or steward.",
+        Advice(
+            rule="Only an analyst or a steward reads data.",
+            who_can_change=f"an admin of {principal.organization}",
+            next_step=f"Ask an admin of {principal.organization} for the role analyst.",
+        ),
+    )
+
+
+def bound_elsewhere() -> Refusal:
+    """The token serves another purpose than the request names."""
+    return Refusal(
+        "purpose_not_allowed",
+        "The token is bound to another purpose than the request names.",
+        Advice(
+            rule="A token that is bound to a purpose serves no other.",
+            who_can_change="an admin of your organization",
+            next_step="Leave the purpose out, or use a token without that binding.",
+        ),
+    )
+
+
+def no_agreement(ask: Ask) -> Refusal:
+    """There is nothing signed or asked for."""
+    return Refusal(
+        "no_agreement",
+        f"Your organization has no agreement about {ask.dataset}"
+        + ("." if ask.agreement is None else " of the id that the request names."),
+        Advice(
+            rule="A dataset that is not public is read under an agreement in force.",
+            who_can_change=f"a steward of {ask.dataset.organization}, after your organization asks",
+            next_step="Ask for an agreement.",
+            next_command=f"baybridge agreement request --dataset {ask.dataset}",
+            next_url=f"/api/v1/collections/{ask.dataset}/schema",
+        ),
+    )
+
+
+def purpose_required(in_force: Sequence[Agreement]) -> Refusal:
+    """Agreements are in force, and no purpose is named."""
+    purposes = sorted({purpose for each in in_force if each.terms for purpose in each.terms.purposes})
+    return Refusal(
+        "purpose_required",
+        "Neither the request nor the token names a purpose.",
+        Advice(
+            rule="Each request for governed data acts under one purpose.",
+            who_can_change="you, by naming one",
+            next_step=f"Send Baybridge-Purpose with one of: {', '.join(purposes)}.",
+        ),
+        agreement=in_force[0].id,
+    )
+
+
+def purpose_not_allowed(candidates: Sequence[Agreement], now: datetime) -> Refusal:
+    """Agreements are in force, for other purposes."""
+    in_force = [each for each in candidates if each.standing(now) is Standing.ACTIVE]
+    purposes = sorted({purpose for each in in_force if each.terms for purpose in each.terms.purposes})
+    return Refusal(
+        "purpose_not_allowed",
+        "No agreement in force allows the purpose that the request names.",
+        Advice(
+            rule="The purpose is one that the agreement names.",
+            who_can_change=f"a steward of {in_force[0].provider}, by a new agreement",
+            next_step=f"Purposes agreed: {', '.join(purposes)}.",
+            next_command=f"baybridge agreement show {in_force[0].id}",
+        ),
+        agreement=in_force[0].id,
+    )
+
+
+def agreement_ambiguous(in_force: Sequence[Agreement]) -> Refusal:
+    """More than one agreement fits."""
+    ids = ", ".join(sorted(each.id for each in in_force))
+    return Refusal(
+        "agreement_ambiguous",
+        f"Several agreements in force fit: {ids}.",
+        Advice(
+            rule="Each read is under exactly one agreement.",
+            who_can_change="you, by naming one",
+            next_step=f"Send Baybridge-Agreement with one of: {ids}.",
+        ),
+    )
+
+
+def terms_not_understood(agreement: Agreement) -> Refusal:
+    """The agreement in force holds a term that nothing here can carry out."""
+    return Refusal(
+        "terms_not_understood",
+        f"Agreement {agreement.id} holds a term that this server does not understand.",
+        Advice(
+            rule="A term that is not understood refuses; it is never skipped.",
+            who_can_change="the operator of this server, by an upgrade, or the two parties, by a new agreement",
+            next_step="Tell the operator the agreement's id.",
+        ),
+        agreement=agreement.id,
+    )
+
+
+def unknown_column(column: UsedColumn, version: Version) -> Refusal:
+    """The dataset has no such column."""
+    return Refusal(
+        "unknown_column",
+        f"{version.dataset} has no column of the name that {column.parameter} uses.",
+        Advice(
+            rule="A request names only columns of the dataset.",
+            who_can_change="you",
+            next_step="Correct the name; the schema lists them all.",
+            next_url=f"/api/v1/collections/{version.dataset}/schema",
+        ),
+        (
+            Place(
+                column.parameter,
+                "no such column",
+                column.position,
+                nearest(column.name, version.schema.types),
+            ),
+        ),
+    )
+
+
+def column_not_in_agreement(column: UsedColumn, agreement: Agreement | None) -> Refusal:
+    """The dataset has the column, and the agreement does not release it."""
+    agreed = "the standing agreement" if agreement is None else f"agreement {agreement.id}"
+    return Refusal(
+        "column_not_in_agreement",
+        f'Column "{column.name}" is not in {agreed}.',
+        Advice(
+            rule="Only columns that the agreement releases can be read, filtered or sorted by.",
+            who_can_change="both parties, by a new agreement"
+            if agreement is None
+            else f"a steward of {agreement.provider}, by a new agreement",
+            next_step="Leave the column out, or ask for an agreement that releases it.",
+            next_command="baybridge agreement request" if agreement is None else f"baybridge agreement show {agreement.id}",
+        ),
+        (Place(column.parameter, "not released", column.position),),
+        None if agreement is None else agreement.id,
+    )
+
+
+def version_not_in_agreement(version: Version, agreement: Agreement, history: History) -> Refusal:
+    """The version is not one that the agreement's history reaches."""
+    allowed = "the latest version only" if history.first is None else f"version {history.first} and later ones"
+    return Refusal(
+        "version_not_in_agreement",
+        f"Version {version.number} of {version.dataset} is not one that agreement {agreement.id} lets be read.",
+        Advice(
+            rule=f"The agreement lets be read {allowed}.",
+            who_can_change=f"a steward of {agreement.provider}, by a new agreement",
+            next_step="Read the latest version, or ask for an agreement with another history.",
+            next_command=f"baybridge agreement show {agreement.id}",
+            next_url=f"/api/v1/collections/{version.dataset}/items",
+        ),
+        (Place("version", "not in the agreement"),),
+        agreement.id,
+    )
+
+
+def limit_reached(agreement: Agreement, what: str, limit: int, *, now: datetime) -> Refusal:
+    """The day's requests or rows under the agreement are used up, or would be by this answer. `now` is in UTC."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return Refusal(
+        "limit_reached",
+        f"Agreement {agreement.id} allows {limit} {what} a day, and this answer would pass that.",
+        Advice(
+            rule="An agreement's limits count each day in UTC, over all people and processes of the consumer.",
+            who_can_change=f"the clock, at midnight UTC, or a steward of {agreement.provider}, by a new agreement",
+            next_step="Ask for fewer rows at a time, or wait for the next day." if what == "rows" else "Wait for the next day.",
+            next_command=f"baybridge agreement show {agreement.id}",
+        ),
+        (Place("limit", f"{what} a day"),),
+        agreement.id,
+        math.ceil((midnight - now).total_seconds()),
+    )
