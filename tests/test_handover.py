@@ -163,14 +163,14 @@ def test_a_successor_is_about_the_same_dataset(parties: World) -> None:
 
 @pytest.mark.parametrize("domain", [None, "cohort"])
 def test_pseudonyms_survive_a_renewal(parties: World, domain: str | None) -> None:
-    first = parties.sign(parties.terms(pseudonym_domain=domain, purposes=["renewed-study"]))
-    second = succeed(parties, first, pseudonym_domain=domain)
+    first = parties.sign(parties.terms(linkage=domain is not None, pseudonym_domain=domain, purposes=["renewed-study"]))
+    second = succeed(parties, first, linkage=domain is not None, pseudonym_domain=domain)
     assert first.domain_key == second.domain_key is not None
 
 
 def test_a_renewal_in_another_domain_does_not_join_with_the_agreement_before(parties: World) -> None:
-    first = parties.sign(parties.terms(pseudonym_domain="one"))
-    other = succeed(parties, first, pseudonym_domain="two")
+    first = parties.sign(parties.terms(linkage=True, pseudonym_domain="one"))
+    other = succeed(parties, first, linkage=True, pseudonym_domain="two")
     own = succeed(parties, other, pseudonym_domain=None)
     assert len({first.domain_key, other.domain_key, own.domain_key}) == 3
 
