@@ -111,8 +111,22 @@ def acting(exchange: World, server: Server, organization: str, role: str, *, pur
     return Client(server.url, exchange.secrets[organization, role], purpose=purpose)
 
 
-LACKING: set[tuple[str, str]] = set()
-"""What the API has and the client has no method for yet; the list shrinks."""
+# What the API has and the client has no method for yet; the list shrinks.
+LACKING = {
+    ("POST", "/api/v1/agreements/{agreement}/request"),
+    ("POST", "/api/v1/agreements/{agreement}/approve"),
+    ("POST", "/api/v1/agreements/{agreement}/close"),
+    ("POST", "/api/v1/agreements/{agreement}/successor"),
+    ("GET", "/api/v1/umbrellas"),
+    ("POST", "/api/v1/umbrellas"),
+    ("GET", "/api/v1/umbrellas/{umbrella}"),
+    ("POST", "/api/v1/umbrellas/{umbrella}/offer"),
+    ("POST", "/api/v1/umbrellas/{umbrella}/sign"),
+    ("GET", "/api/v1/notices"),
+    ("POST", "/api/v1/notices/{notice}/read"),
+    ("GET", "/api/v1/organizations/{organization}/approvals"),
+    ("PUT", "/api/v1/organizations/{organization}/approvals"),
+}
 NOT_YET = ("/withdraw", "/restore", "/purge", "/queryables", "/profile", "/statistics", "/changes", "/diff/{other:int}")
 
 

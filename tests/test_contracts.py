@@ -11,14 +11,15 @@ from typing import Any, Final
 import httpx2
 import msgspec
 import pytest
-from conftest import FLIGHTS, Server, World, make_world, serving
+from conftest import FLIGHTS, OFFICERS, Server, World, make_world, serving
 
+from baybridge.agreements.umbrellas import Umbrella
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.errors import CODES
 from baybridge.http.app import ROUTES
 from baybridge.names import DatasetName
 from baybridge.principals.principal import LOCAL_OPERATOR, Move
-from baybridge.wire.agreements import AgreementShape, AgreementsShape
+from baybridge.wire.agreements import AgreementShape, AgreementsShape, ApprovalsShape, UmbrellaShape, UmbrellasShape
 from baybridge.wire.audit import EntriesShape, VerifierShape
 from baybridge.wire.collections import (
     ChangesShape,
@@ -32,6 +33,7 @@ from baybridge.wire.collections import (
     VersionShape,
     VersionsShape,
 )
+from baybridge.wire.notices import NoticeShape, NoticesShape
 from baybridge.wire.principals import OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape, TokensShape
 from baybridge.wire.problems import ProblemShape
 
@@ -40,6 +42,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("contracts")]
 API: Final = "/api/v1"
 DATASET: Final = f"{API}/collections/{{dataset}}"
 AGREEMENT: Final = f"{API}/agreements/{{agreement}}"
+UMBRELLA: Final = f"{API}/umbrellas/{{umbrella}}"
 REASON: Final = {"reason": "because"}
 # Addresses outside the API, which take no notice of parameters.
 OUTSIDE: Final = {"GET /livez", "GET /readyz", "GET /errors/{code}"}
@@ -122,6 +125,19 @@ CONTRACTS: Final[dict[str, Contract]] = {
     f"POST {AGREEMENT}/resume": Contract(STEWARD, AgreementShape, REASON),
     f"POST {AGREEMENT}/revoke": Contract(STEWARD, AgreementShape, REASON),
     f"POST {AGREEMENT}/terminate": Contract(STEWARD, AgreementShape, REASON),
+    f"POST {AGREEMENT}/request": Contract(ANALYST, AgreementShape, {"terms": TERMS}),
+    f"POST {AGREEMENT}/approve": Contract(("bts", "counsel"), AgreementShape, {"role": "counsel", "terms_sha256": "DIGEST"}),
+    f"POST {AGREEMENT}/close": Contract(("dot", "steward"), AgreementShape, {"statement": "All copies are destroyed."}),
+    f"POST {AGREEMENT}/successor": Contract(STEWARD, AgreementShape, {"terms": None}, 201),
+    f"GET {API}/umbrellas": Contract(ANALYST, UmbrellasShape),
+    f"POST {API}/umbrellas": Contract(ANALYST, UmbrellaShape, {"title": "Noise", "terms": [TERMS]}, 201),
+    f"GET {UMBRELLA}": Contract(ANALYST, UmbrellaShape),
+    f"POST {UMBRELLA}/offer": Contract(STEWARD, UmbrellaShape),
+    f"POST {UMBRELLA}/sign": Contract(("bts", "signatory"), UmbrellaShape, {"terms_sha256": "COVER"}),
+    f"GET {API}/notices": Contract(STEWARD, NoticesShape),
+    f"POST {API}/notices/{{notice}}/read": Contract(STEWARD, NoticeShape),
+    f"GET {API}/organizations/{{organization}}/approvals": Contract(ANALYST, ApprovalsShape),
+    f"PUT {API}/organizations/{{organization}}/approvals": Contract(ADMIN, ApprovalsShape, {"roles": []}),
     f"GET {API}/audit/{{organization}}/checkpoint": Contract(None, None, public=True),
     f"GET {API}/audit/{{organization}}/verifier": Contract(None, VerifierShape, public=True),
     f"GET {API}/audit/{{organization}}/entries": Contract(("bts", "auditor"), EntriesShape),
@@ -149,6 +165,7 @@ class Stage:
     agreements: dict[str, str]
     people: dict[str, str]
     digest: str
+    umbrellas: dict[str, Umbrella]
 
     def send(self, address: str, *, token: str | None, query: str = "") -> httpx2.Response:
         method, _, template = address.partition(" ")
@@ -162,11 +179,16 @@ class Stage:
             "principal": self.people.get(template.rpartition("/")[2], self.world.person("bts", "analyst").id),
             "token": self._token_id() if "{token}" in template else "",
             "agreement": self.agreements.get(template.rpartition("/")[2], self.agreements["read"]),
+            "umbrella": self.umbrellas.get(template.rpartition("/")[2], self.umbrellas["offer"]).id,
+            "notice": "1",
         }
         body = contract.body
         if isinstance(body, dict):
             principal = self.world.person("bts", "analyst").id
-            body = {name: {"DIGEST": self.digest, "PRINCIPAL": principal}.get(str(value), value) for name, value in body.items()}
+            body = {
+                name: {"DIGEST": self.digest, "COVER": self.umbrellas["sign"].digest(), "PRINCIPAL": principal}.get(str(value), value)
+                for name, value in body.items()
+            }
         content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         with self.server.client(token, purpose="noise-study") as client:
             return client.request(method, template.format(**names) + (query or f"?{contract.query}"), content=content)
@@ -182,6 +204,7 @@ class Stage:
 
 def make_stage(root: Path) -> Iterator[Stage]:
     world = make_world(root)
+    world.employ("bts", *OFFICERS)
     world.publish("bts.flights", FLIGHTS, key=("flight",))
     for dataset in WITHDRAWN.values():
         world.publish(dataset, b"number\n1\n")
@@ -198,11 +221,16 @@ def make_stage(root: Path) -> Iterator[Stage]:
         "suspend": world.sign(other),
         "resume": agree.suspend(steward, world.sign(other).id, "because"),
         "revoke": world.sign(other),
+        "request": agree.request(analyst, other),
+        "approve": agree.request(analyst, other),
+        "close": agree.revoke(steward, world.sign(other).id, "because"),
+        "successor": world.sign(other),
     }
+    asked = [world.exchange.umbrellas.request(analyst, "Noise", [other]) for _ in range(2)]
+    umbrellas = {"offer": asked[0], "sign": world.exchange.umbrellas.offer(steward, asked[1].id)}
     with serving(world.root) as server:
-        yield Stage(
-            world, server, {name: each.id for name, each in agreements.items()}, make_people(world), agreements["sign"].terms_sha256
-        )
+        people, digest = make_people(world), agreements["sign"].terms_sha256
+        yield Stage(world, server, {name: each.id for name, each in agreements.items()}, people, digest, umbrellas)
     world.exchange.close()
 
 
@@ -331,6 +359,7 @@ def test_a_body_with_an_unknown_member_is_refused(address: str, looked_at: Stage
         "version": "1",
         "organization": "bts",
         "agreement": looked_at.agreements["read"],
+        "umbrella": "UMB-0001",
         "principal": "prn_1",
         "token": "tok_1",
     }

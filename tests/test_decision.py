@@ -72,7 +72,9 @@ def dataset(access: Access = Access.AGREEMENT, *, latest: int = 1) -> Dataset:
 VERSION = Version(NAME, 1, SCHEMA, Manifest((), "00" * 32, 0), START)
 
 
-def agreement(number: int = 1, *, state: State = State.FINALIZED, updated: datetime = START, **terms: Any) -> Agreement:
+def agreement(
+    number: int = 1, *, state: State = State.FINALIZED, updated: datetime = START, handed_over: datetime | None = None, **terms: Any
+) -> Agreement:
     agreed = replace(TERMS, **terms)
     return Agreement(
         id=f"AGR-{number:04d}",
@@ -88,6 +90,7 @@ def agreement(number: int = 1, *, state: State = State.FINALIZED, updated: datet
         reason=None,
         created=START,
         updated=updated,
+        handed_over=handed_over,
     )
 
 
@@ -148,6 +151,8 @@ REFUSALS: dict[str, tuple[str, Ask, Principal | None, Sequence[Agreement]]] = {
     "expired": ("agreement_expired", asking(), someone(), (agreement(end=NOW),)),
     "suspended": ("agreement_suspended", asking(), someone(), (agreement(state=State.SUSPENDED),)),
     "revoked": ("agreement_revoked", asking(), someone(), (agreement(state=State.REVOKED),)),
+    "superseded": ("agreement_superseded", asking(), someone(), (agreement(handed_over=NOW),)),
+    "closed": ("agreement_closed", asking(), someone(), (agreement(state=State.CLOSED),)),
     "two that fit": ("agreement_ambiguous", asking(), someone(), (agreement(1), agreement(2))),
     "no purpose": ("purpose_required", asking(purpose=None), someone(), ONE),
     "no purpose, two agreements": ("purpose_required", asking(purpose=None), someone(), (agreement(1), agreement(2))),
@@ -205,6 +210,7 @@ def test_every_code_that_the_decision_can_refuse_with_has_a_case():
     elsewhere = {
         *("invalid_request", "unknown_parameter", "cursor_invalid", "terms_invalid", "schema_invalid", "file_unreadable"),
         *("settings_invalid", "token_expired", "token_wrong_organisation", "version_withdrawn", "key_not_released"),
+        *("approvals_missing", "duties_not_separate"),
         *("role_unconfirmed", "second_person_required", "principal_suspended", "organization_suspended"),
     }
     assert {case[0] for case in REFUSALS.values()} == codes - elsewhere
@@ -303,15 +309,17 @@ def test_the_nearest_standing_is_told():
         (agreement(1, state=State.SUSPENDED), "agreement_suspended"),
         (agreement(2, start=NOW + TICK), "agreement_not_started"),
         (agreement(3, state=State.OFFERED), "request_pending"),
-        (agreement(4, end=NOW), "agreement_expired"),
-        (agreement(5, state=State.REVOKED), "agreement_revoked"),
-        (agreement(6, state=State.TERMINATED), "no_agreement"),
+        (agreement(4, handed_over=NOW), "agreement_superseded"),
+        (agreement(5, end=NOW), "agreement_expired"),
+        (agreement(6, state=State.REVOKED), "agreement_revoked"),
+        (agreement(7, state=State.CLOSED), "agreement_closed"),
+        (agreement(8, state=State.TERMINATED), "no_agreement"),
     ]
     for position, (each, code) in enumerate(order):
         rest = [later for later, _ in order[position:]]
         refusal = decided(asking(), *reversed(rest), by=someone())
         assert isinstance(refusal, Refusal)
-        assert (refusal.code, refusal.agreement) == (code, each.id if position < 5 else "AGR-0006")
+        assert (refusal.code, refusal.agreement) == (code, each.id if position < 7 else "AGR-0008")
 
 
 def test_terms_that_are_not_understood_are_never_skipped_for_others():

@@ -776,7 +776,7 @@ def test_a_question_whose_client_left_is_stopped(long_extract):
 def test_revoking_drops_the_references_to_extracts(flights):
     signed = flights.sign(flights.terms())
     with flights.exchange.database.write() as connection:
-        store.refer_to_extract(connection, signed.id, extract_of(flights, signed).sha256, now=signed.created)
+        assert store.refer_to_extract(connection, signed, extract_of(flights, signed).sha256, now=signed.created)
     count = "SELECT count(*) FROM extract_references"
     with flights.exchange.database.read() as connection:
         assert connection.exec_driver_sql(count).scalar() == 1

@@ -49,7 +49,11 @@ CODES: Final[dict[str, CodeFacts]] = {
     "agreement_expired": CodeFacts(403, 5, "The agreement's end has passed."),
     "agreement_suspended": CodeFacts(403, 5, "The provider has suspended the agreement."),
     "agreement_revoked": CodeFacts(403, 5, "The provider has revoked the agreement."),
+    "agreement_superseded": CodeFacts(403, 5, "Another agreement has taken the place of the one that the request names."),
+    "agreement_closed": CodeFacts(403, 5, "The agreement has ended, and the consumer has stated that its data is destroyed."),
     "agreement_ambiguous": CodeFacts(403, 5, "Several agreements fit; name one with `Baybridge-Agreement` or by its purpose."),
+    "approvals_missing": CodeFacts(403, 5, "The signatory's organization requires approvals that the terms do not have yet."),
+    "duties_not_separate": CodeFacts(403, 5, "The same person may not do both: ask for or write terms, and approve them."),
     "purpose_required": CodeFacts(403, 5, "Neither the request nor the token names a purpose."),
     "purpose_not_allowed": CodeFacts(403, 5, "The purpose is not one that the agreement, or the token's binding, allows."),
     "column_not_in_agreement": CodeFacts(403, 5, "The request uses a column that the agreement does not release."),
@@ -67,6 +71,9 @@ CODES: Final[dict[str, CodeFacts]] = {
     "request_under_way": CodeFacts(409, 75, "A request with this `Idempotency-Key` is being worked on; try again shortly."),
     "outcome_unknown": CodeFacts(409, 8, "A request with this `Idempotency-Key` was begun and never answered; read the present state."),
     "idempotency_key_reused": CodeFacts(422, 2, "The `Idempotency-Key` was sent before with another request."),
+    "agreements_affected": CodeFacts(
+        409, 8, "The version would suspend agreements in force; `errors` names them, and nothing was published."
+    ),
     "rows_rejected": CodeFacts(422, 8, "Some cells do not fit the schema; nothing was published."),
     # Unavailable: wait, then the same request succeeds.
     "extract_building": CodeFacts(503, 75, "The extract for this agreement and version is being made; try again shortly."),

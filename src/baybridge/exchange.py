@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from baybridge.agree import Agree
+from baybridge.agree import Agree, Desk, Inbox, SignTogether
 from baybridge.audit.log import Log
 from baybridge.data.engines.duckdb import Engine
 from baybridge.data.extracts import Extracts
@@ -232,6 +232,8 @@ class Exchange:
     withdraw: Withdraw
     purge: Purge
     agree: Agree
+    umbrellas: SignTogether
+    inbox: Inbox
     disclose: Disclose
     watch: Watch
     catalog: Look
@@ -254,7 +256,8 @@ class Exchange:
         database = _open_catalog(home)
         log = Log(database=database, origin=settings.origin, clock=_now, entropy=secrets.token_bytes)
         objects = Objects(home.objects)
-        agree = Agree(database, log, _now, secrets.token_bytes, keys.wrapping)
+        desk = Desk(database, log, _now, secrets.token_bytes, keys.wrapping)
+        agree = Agree(desk)
         extracts = Extracts(home.extracts, objects, memory_limit=settings.build_memory)
         engine = Engine(memory_limit=settings.engine_memory)
         workspaces = Workspaces(home.scratch)
@@ -278,6 +281,8 @@ class Exchange:
                 clock=_now,
             ),
             agree=agree,
+            umbrellas=SignTogether(desk),
+            inbox=Inbox(desk),
             disclose=Disclose(
                 database=database,
                 log=log,

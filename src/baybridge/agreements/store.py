@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from baybridge.agreements.agreement import Agreement, Side, Signature, State
+from baybridge.agreements.agreement import Agreement, Approval, Side, Signature, State
 from baybridge.db import METADATA, UtcDateTime
 from baybridge.errors import Invalid, NotFound
 from baybridge.names import DatasetName
@@ -29,6 +29,16 @@ AGREEMENTS: Final = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("created", UtcDateTime, nullable=False),
     sa.Column("updated", UtcDateTime, nullable=False),
+    sa.Column("code", sa.Text),
+    sa.Column("statement", sa.Text),
+    sa.Column("requester", sa.Text),
+    sa.Column("author", sa.Text),
+    sa.Column("umbrella", sa.Integer),
+    sa.Column("supersedes", sa.Integer),
+    sa.Column("took_over", UtcDateTime),
+    sa.Column("successor", sa.Integer),
+    sa.Column("handed_over", UtcDateTime),
+    sa.Index("agreements_of_an_umbrella", "umbrella"),
     sa.Index("agreements_of_a_consumer", "consumer", "dataset"),
     sa.Index("agreements_of_a_provider", "provider", "dataset"),
 )
@@ -38,6 +48,16 @@ SIGNATURES: Final = sa.Table(
     sa.Column("agreement", sa.Integer, sa.ForeignKey("agreements.number"), primary_key=True),
     sa.Column("side", sa.Text, primary_key=True),
     sa.Column("organization", sa.Text, nullable=False),
+    sa.Column("principal", sa.Text, sa.ForeignKey("principals.id"), nullable=False),
+    sa.Column("terms_sha256", sa.Text, nullable=False),
+    sa.Column("time", UtcDateTime, nullable=False),
+)
+APPROVALS: Final = sa.Table(
+    "approvals",
+    METADATA,
+    sa.Column("agreement", sa.Integer, sa.ForeignKey("agreements.number"), primary_key=True),
+    sa.Column("organization", sa.Text, primary_key=True),
+    sa.Column("role", sa.Text, primary_key=True),
     sa.Column("principal", sa.Text, sa.ForeignKey("principals.id"), nullable=False),
     sa.Column("terms_sha256", sa.Text, nullable=False),
     sa.Column("time", UtcDateTime, nullable=False),
@@ -58,7 +78,7 @@ def next_id(connection: sa.Connection) -> str:
 
 
 def save(connection: sa.Connection, agreement: Agreement) -> None:
-    """Insert the agreement, or put its new state in place of the old; its signatures are exactly those it carries.
+    """Insert the agreement, or put its new state in place of the old; its signatures and approvals are exactly those it carries.
 
     Terms are stored in canonical form. Raise ValueError for terms that this server did not understand: they are never rewritten.
     """
@@ -69,14 +89,15 @@ def save(connection: sa.Connection, agreement: Agreement) -> None:
         "provider": agreement.provider,
         "consumer": agreement.consumer,
         "dataset": str(agreement.dataset),
-        "state": agreement.state.value,
         "terms": agreement.terms.canonical(),
         "terms_sha256": agreement.terms_sha256,
-        "epoch": agreement.epoch,
+        "requester": agreement.requester,
+        "author": agreement.author,
+        "umbrella": None if agreement.umbrella is None else parse_umbrella(agreement.umbrella),
+        "supersedes": _optional(agreement.supersedes),
         "domain_key": agreement.domain_key,
-        "reason": agreement.reason,
         "created": agreement.created,
-        "updated": agreement.updated,
+        **_moving(agreement),
     }
     changed = connection.execute(sa.update(AGREEMENTS).where(AGREEMENTS.c.number == number).values(**values))
     if not changed.rowcount:
@@ -93,15 +114,23 @@ def save(connection: sa.Connection, agreement: Agreement) -> None:
                 time=signature.time,
             )
         )
+    connection.execute(sa.delete(APPROVALS).where(APPROVALS.c.agreement == number))
+    for approval in agreement.approvals:
+        connection.execute(
+            sa.insert(APPROVALS).values(
+                agreement=number,
+                organization=approval.organization,
+                role=approval.role,
+                principal=approval.principal,
+                terms_sha256=approval.terms_sha256,
+                time=approval.time,
+            )
+        )
 
 
 def stop(connection: sa.Connection, agreement: Agreement) -> None:
-    """Put only state, epoch, reason and time in place: for acts that must work even on terms nobody understands."""
-    connection.execute(
-        sa.update(AGREEMENTS)
-        .where(AGREEMENTS.c.number == _number(agreement.id))
-        .values(state=agreement.state.value, epoch=agreement.epoch, reason=agreement.reason, updated=agreement.updated)
-    )
+    """Put only what moves in place, and leave the terms: for acts that must work even on terms nobody understands."""
+    connection.execute(sa.update(AGREEMENTS).where(AGREEMENTS.c.number == _number(agreement.id)).values(**_moving(agreement)))
 
 
 def find(connection: sa.Connection, agreement_id: str) -> Agreement:
@@ -121,6 +150,18 @@ def of_consumer(connection: sa.Connection, consumer: str, dataset: DatasetName) 
         .order_by(AGREEMENTS.c.number.desc())
     ).all()
     return _agreements(connection, rows)
+
+
+def of_dataset(connection: sa.Connection, dataset: DatasetName) -> tuple[Agreement, ...]:
+    """All agreements about that dataset, whatever their state, oldest first."""
+    found = sa.select(*_AGREEMENT).where(AGREEMENTS.c.dataset == str(dataset), AGREEMENTS.c.provider == dataset.organization)
+    return _agreements(connection, connection.execute(found.order_by(AGREEMENTS.c.number)).all())
+
+
+def of_umbrella(connection: sa.Connection, umbrella_id: str) -> tuple[Agreement, ...]:
+    """The agreements under an umbrella, in the order in which they were asked for."""
+    found = sa.select(*_AGREEMENT).where(AGREEMENTS.c.umbrella == parse_umbrella(umbrella_id))
+    return _agreements(connection, connection.execute(found.order_by(AGREEMENTS.c.number)).all())
 
 
 def of_party(connection: sa.Connection, organization: str) -> tuple[Agreement, ...]:
@@ -143,14 +184,17 @@ def epoch(connection: sa.Connection, agreement_id: str) -> int | None:
     return connection.execute(sa.select(AGREEMENTS.c.epoch).where(AGREEMENTS.c.number == _number(agreement_id))).scalar()
 
 
-def refer_to_extract(connection: sa.Connection, agreement_id: str, extract_sha256: str, *, now: datetime) -> None:
-    """Note that the agreement uses this extract; noting it twice changes nothing."""
-    number = _number(agreement_id)
+def refer_to_extract(connection: sa.Connection, agreement: Agreement, extract_sha256: str, *, now: datetime) -> bool:
+    """Note that the agreement uses this extract, unless it has moved since it was read: a revoke leaves no reference behind."""
+    number = _number(agreement.id)
+    if epoch(connection, agreement.id) != agreement.epoch:
+        return False
     present = sa.select(EXTRACT_REFERENCES.c.agreement).where(
         EXTRACT_REFERENCES.c.agreement == number, EXTRACT_REFERENCES.c.extract_sha256 == extract_sha256
     )
     if connection.execute(present).first() is None:
         connection.execute(sa.insert(EXTRACT_REFERENCES).values(agreement=number, extract_sha256=extract_sha256, created=now))
+    return True
 
 
 def drop_references(connection: sa.Connection, agreement_id: str) -> None:
@@ -171,7 +215,46 @@ _AGREEMENT: Final = (
     AGREEMENTS.c.reason,
     AGREEMENTS.c.created,
     AGREEMENTS.c.updated,
+    AGREEMENTS.c.code,
+    AGREEMENTS.c.statement,
+    AGREEMENTS.c.requester,
+    AGREEMENTS.c.author,
+    AGREEMENTS.c.umbrella,
+    AGREEMENTS.c.supersedes,
+    AGREEMENTS.c.took_over,
+    AGREEMENTS.c.successor,
+    AGREEMENTS.c.handed_over,
 )
+
+
+def _moving(agreement: Agreement) -> dict[str, Any]:
+    return {
+        "state": agreement.state.value,
+        "epoch": agreement.epoch,
+        "reason": agreement.reason,
+        "code": agreement.code,
+        "statement": agreement.statement,
+        "took_over": agreement.took_over,
+        "successor": _optional(agreement.successor),
+        "handed_over": agreement.handed_over,
+        "updated": agreement.updated,
+    }
+
+
+def parse_umbrella(umbrella_id: str) -> int:
+    """The number in `UMB-0001`. Raise NotFound for anything else."""
+    prefix, _, digits = umbrella_id.partition("-")
+    if prefix == "UMB" and digits.isascii() and digits.isdigit() and len(digits) < 10:  # noqa: PLR2004 -- fits 32 bits
+        return int(digits)
+    raise NotFound("not_found", "There is no umbrella of that id that you are a party to.")
+
+
+def _optional(agreement_id: str | None) -> int | None:
+    return None if agreement_id is None else _number(agreement_id)
+
+
+def _id(number: int | None) -> str | None:
+    return None if number is None else f"AGR-{number:04d}"
 
 
 def _number(agreement_id: str) -> int:
@@ -188,7 +271,8 @@ def _parse_number(agreement_id: str) -> int | None:
 
 def _agreements(connection: sa.Connection, rows: Iterable[Any]) -> tuple[Agreement, ...]:
     found = list(rows)
-    signatures = _signatures(connection, [row.number for row in found])
+    numbers = [row.number for row in found]
+    signatures, approvals = _signatures(connection, numbers), _approvals(connection, numbers)
     return tuple(
         Agreement(
             id=f"AGR-{row.number:04d}",
@@ -204,6 +288,16 @@ def _agreements(connection: sa.Connection, rows: Iterable[Any]) -> tuple[Agreeme
             reason=row.reason,
             created=row.created,
             updated=row.updated,
+            approvals=tuple(approval for number, approval in approvals if number == row.number),
+            code=row.code,
+            statement=row.statement,
+            requester=row.requester,
+            author=row.author,
+            umbrella=None if row.umbrella is None else f"UMB-{row.umbrella:04d}",
+            supersedes=_id(row.supersedes),
+            took_over=row.took_over,
+            successor=_id(row.successor),
+            handed_over=row.handed_over,
         )
         for row in found
     )
@@ -223,6 +317,22 @@ def _signatures(connection: sa.Connection, numbers: list[int]) -> list[tuple[int
         .order_by(SIGNATURES.c.time)
     )
     return [(row.agreement, Signature(Side(row.side), row.organization, row.principal, row.terms_sha256, row.time)) for row in rows]
+
+
+def _approvals(connection: sa.Connection, numbers: list[int]) -> list[tuple[int, Approval]]:
+    rows = connection.execute(
+        sa.select(
+            APPROVALS.c.agreement,
+            APPROVALS.c.organization,
+            APPROVALS.c.role,
+            APPROVALS.c.principal,
+            APPROVALS.c.terms_sha256,
+            APPROVALS.c.time,
+        )
+        .where(APPROVALS.c.agreement.in_(numbers))
+        .order_by(APPROVALS.c.time)
+    )
+    return [(row.agreement, Approval(row.organization, row.role, row.principal, row.terms_sha256, row.time)) for row in rows]
 
 
 def _understood(stored: bytes, digest: str, dataset: str) -> Terms | None:

@@ -47,6 +47,7 @@ class Kind(StrEnum):
     PURGE_BEGUN = "purge_begun"
     PURGE_DONE = "purge_done"
     AGREEMENT_ACT = "agreement_act"
+    APPROVALS_REQUIRED = "approvals_required"
     ORGANIZATION_ADDED = "organization_added"
     ORGANIZATION_ACT = "organization_act"
     PRINCIPAL_ADDED = "principal_added"

@@ -60,7 +60,7 @@ def request(session: Session, *, file: Path | None, dry_run: bool, **options: An
 @click.option("--file", "file", type=_FILE, help="Other terms, as JSON. [default: those that were asked for]")
 @door_options
 def offer(session: Session, agreement_id: str, file: Path | None) -> None:
-    """Offer exact terms, as the provider's steward. Possible until somebody has signed."""
+    """Offer exact terms, as the provider's steward. Possible until both sides have signed; other terms void what was signed."""
     terms = None if file is None else read_json(file, TermsShape)
     with session.door() as door:
         offered = door.offer(agreement_id, terms)

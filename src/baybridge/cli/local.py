@@ -121,6 +121,7 @@ class LocalOperator:
             description=declaration.description,
             access=None if declaration.access is None else parse_access(declaration.access),
             schema=None if declaration.schema is None else parse_table_schema(declaration.schema),
+            schema_change=declaration.schema_change,
         )
         self.exchange.publish.declare(LOCAL_OPERATOR, DatasetName.parse(dataset), said)
         return self.collection(dataset)

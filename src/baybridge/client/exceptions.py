@@ -116,8 +116,24 @@ class AgreementRevoked(Refused):
     """The provider has revoked the agreement."""
 
 
+class AgreementSuperseded(Refused):
+    """Another agreement has taken the place of the one that the request names."""
+
+
+class AgreementClosed(Refused):
+    """The agreement has ended, and the consumer has stated that its data is destroyed."""
+
+
 class AgreementAmbiguous(Refused):
     """Several agreements fit; name one with `Baybridge-Agreement` or by its purpose."""
+
+
+class ApprovalsMissing(Refused):
+    """The signatory's organization requires approvals that the terms do not have yet."""
+
+
+class DutiesNotSeparate(Refused):
+    """The same person may not do both: ask for or write terms, and approve them."""
 
 
 class PurposeRequired(Refused):
@@ -136,6 +152,18 @@ class VersionNotInAgreement(Refused):
     """The agreement's history does not reach the version; most let only the latest be read."""
 
 
+class VersionWithdrawn(Refused):
+    """The provider has withdrawn the version, or all of its dataset, and may restore it."""
+
+
+class Gone(NotFound):
+    """The version was purged: it was destroyed and does not come back; a newer one may be there."""
+
+
+class KeyNotReleased(Refused):
+    """Changes are told by key, and the whole key is not released in a form that tells rows apart."""
+
+
 class TermsNotUnderstood(Refused):
     """The agreement holds a term this server does not understand, so nothing is served under it."""
 
@@ -146,6 +174,22 @@ class SchemaUnconfirmed(Conflict):
 
 class SchemaIsContract(Conflict):
     """The schema is the contract of published versions and cannot be changed this way."""
+
+
+class RequestUnderWay(Conflict):
+    """A request with this `Idempotency-Key` is being worked on; try again shortly."""
+
+
+class OutcomeUnknown(Conflict):
+    """A request with this `Idempotency-Key` was begun and never answered; read the present state."""
+
+
+class IdempotencyKeyReused(Conflict):
+    """The `Idempotency-Key` was sent before with another request."""
+
+
+class AgreementsAffected(Conflict):
+    """The version would suspend agreements in force; `errors` names them, and nothing was published."""
 
 
 class RowsRejected(Conflict):
@@ -164,6 +208,10 @@ class LimitReached(Unavailable):
 
 class LogUnavailable(Unavailable):
     """The audit log cannot be written, so nothing is served."""
+
+
+class PurgeUnfinished(Unavailable):
+    """A purge was begun and is not done; the server goes on with it, and serves nothing of the version."""
 
 
 class QueryLimit(Unavailable):
@@ -213,20 +261,32 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "agreement_expired": AgreementExpired,
     "agreement_suspended": AgreementSuspended,
     "agreement_revoked": AgreementRevoked,
+    "agreement_superseded": AgreementSuperseded,
+    "agreement_closed": AgreementClosed,
     "agreement_ambiguous": AgreementAmbiguous,
+    "approvals_missing": ApprovalsMissing,
+    "duties_not_separate": DutiesNotSeparate,
     "purpose_required": PurposeRequired,
     "purpose_not_allowed": PurposeNotAllowed,
     "column_not_in_agreement": ColumnNotInAgreement,
     "version_not_in_agreement": VersionNotInAgreement,
+    "version_withdrawn": VersionWithdrawn,
+    "gone": Gone,
+    "key_not_released": KeyNotReleased,
     "terms_not_understood": TermsNotUnderstood,
     "not_found": NotFound,
     "conflict": Conflict,
     "schema_unconfirmed": SchemaUnconfirmed,
     "schema_is_contract": SchemaIsContract,
+    "request_under_way": RequestUnderWay,
+    "outcome_unknown": OutcomeUnknown,
+    "idempotency_key_reused": IdempotencyKeyReused,
+    "agreements_affected": AgreementsAffected,
     "rows_rejected": RowsRejected,
     "extract_building": ExtractBuilding,
     "limit_reached": LimitReached,
     "log_unavailable": LogUnavailable,
+    "purge_unfinished": PurgeUnfinished,
     "query_limit": QueryLimit,
     "unreachable": Unreachable,
     "corrupt": Corrupt,

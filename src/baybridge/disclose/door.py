@@ -335,8 +335,9 @@ class Disclose:
         extract = self.extracts.find(grant.projection, self._domain_key, wait=self.wait)
         if grant.agreement is not None and (grant.agreement.id, extract.sha256) not in self._referred:
             with self.database.write() as connection:
-                agreement_store.refer_to_extract(connection, grant.agreement.id, extract.sha256, now=self.clock())
-            self._referred.add((grant.agreement.id, extract.sha256))
+                referred = agreement_store.refer_to_extract(connection, grant.agreement, extract.sha256, now=self.clock())
+            if referred:
+                self._referred.add((grant.agreement.id, extract.sha256))
         return extract
 
     def _domain_key(self, key_id: str) -> bytes:

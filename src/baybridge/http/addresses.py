@@ -7,10 +7,25 @@ from typing import Any, Final
 
 from baybridge.http import probes
 from baybridge.http.contract import DECIDED, PUBLIC, SIGNED_IN, Address, only
-from baybridge.http.rest import administration, agreements, audit, collections, examine, items
+from baybridge.http.rest import administration, agreements, audit, collections, examine, items, notices, umbrellas
 from baybridge.http.rest.formats import FORMATS
 from baybridge.principals.principal import Move, Role
-from baybridge.wire.agreements import AgreementShape, AgreementsShape, OfferRequest, ReasonRequest, SignRequest
+from baybridge.wire.agreements import (
+    AgreementShape,
+    AgreementsShape,
+    ApprovalsRequest,
+    ApprovalsShape,
+    ApproveRequest,
+    CounterRequest,
+    OfferRequest,
+    ReasonRequest,
+    SignRequest,
+    StatementRequest,
+    TerminateRequest,
+    UmbrellaRequest,
+    UmbrellaShape,
+    UmbrellasShape,
+)
 from baybridge.wire.audit import EntriesShape, VerifierShape
 from baybridge.wire.collections import (
     ChangesShape,
@@ -27,6 +42,7 @@ from baybridge.wire.collections import (
     VersionsShape,
     WithdrawRequest,
 )
+from baybridge.wire.notices import NoticeShape, NoticesShape
 from baybridge.wire.principals import (
     OrganizationsShape,
     PrincipalRequest,
@@ -54,6 +70,8 @@ _DATASET: Final = f"{_API}/collections/{{dataset}}"
 _VERSION: Final = f"{_DATASET}/versions/{{version:int}}"
 _AGREEMENTS: Final = f"{_API}/agreements"
 _AGREEMENT: Final = f"{_AGREEMENTS}/{{agreement}}"
+_UMBRELLAS: Final = f"{_API}/umbrellas"
+_UMBRELLA: Final = f"{_UMBRELLAS}/{{umbrella}}"
 _LOG: Final = f"{_API}/audit/{{organization}}"
 
 _OBJECT: Final = dict[str, Any]
@@ -63,15 +81,21 @@ _ROWS: Final = {200: (ItemsShape, *(each.media_type for each in FORMATS.values()
 _ADMIN: Final = only(Role.ADMIN)
 _ASKER: Final = only(Role.ANALYST, Role.STEWARD)
 _SIGNATORY: Final = only(Role.SIGNATORY)
+_OFFICER: Final = only(Role.PRIVACY_OFFICER, Role.SECURITY_OFFICER, Role.COUNSEL)
+_PARTY: Final = only(Role.STEWARD, Role.SIGNATORY, Role.ANALYST)
+_CLOSER: Final = only(Role.STEWARD, Role.SIGNATORY)
 _STEWARD: Final = only(Role.STEWARD)
 
+_PAGE: Final = notices.NOTICES_PARAMETERS
 _ADMIN_CODES: Final = ("role_required", "token_wrong_organisation", "log_unavailable")
 _PEOPLE: Final = (*_ADMIN_CODES, "conflict", "second_person_required")
 _ACT: Final = ("terms_not_understood", "conflict")
+_SIGN: Final = (*_ACT, "approvals_missing", "second_person_required")
 _TERMS: Final = ("terms_invalid", "filter_invalid", "unknown_column", *_ACT)
 _READ: Final = (
     *("filter_invalid", "cursor_invalid", "unknown_column", "not_acceptable", "no_agreement", "request_pending", "agreement_not_started"),
-    *("agreement_expired", "agreement_suspended", "agreement_revoked", "agreement_ambiguous", "purpose_required", "purpose_not_allowed"),
+    *("agreement_expired", "agreement_suspended", "agreement_superseded", "agreement_revoked", "agreement_closed"),
+    *("agreement_ambiguous", "purpose_required", "purpose_not_allowed"),
     *("column_not_in_agreement", "version_not_in_agreement", "terms_not_understood", "limit_reached"),
     *("extract_building", "query_limit", "corrupt", "version_withdrawn", "gone"),
 )
@@ -165,7 +189,15 @@ ADDRESSES: Final = (
         *(f"{_DATASET}/versions", collections.publish, "Publish a version", _STEWARD, {201: PublishReport, 200: PublishReport}),
         takes="text/csv",
         parameters=collections.PUBLISH_PARAMETERS,
-        codes=("file_unreadable", "schema_invalid", "schema_unconfirmed", "schema_is_contract", "rows_rejected", "conflict"),
+        codes=(
+            "file_unreadable",
+            "schema_invalid",
+            "schema_unconfirmed",
+            "schema_is_contract",
+            "agreements_affected",
+            "rows_rejected",
+            "conflict",
+        ),
     ),
     GET(_VERSION, collections.version, "A version", PUBLIC, {200: VersionShape}),
     GET(f"{_VERSION}/schema", collections.schema, "A version's Frictionless Table Schema", PUBLIC, {200: _OBJECT}),
@@ -177,7 +209,7 @@ ADDRESSES: Final = (
     GET(_AGREEMENT, agreements.show, "An agreement", SIGNED_IN, {200: AgreementShape}),
     GET(f"{_AGREEMENT}/text", agreements.text, "The terms in plain words", SIGNED_IN, {200: _TEXT}, codes=("terms_not_understood",)),
     POST(f"{_AGREEMENT}/offer", agreements.offer, "Offer terms", _STEWARD, {200: AgreementShape}, takes=OfferRequest, codes=_TERMS),
-    POST(f"{_AGREEMENT}/sign", agreements.sign, "Sign the terms", _SIGNATORY, {200: AgreementShape}, takes=SignRequest, codes=_ACT),
+    POST(f"{_AGREEMENT}/sign", agreements.sign, "Sign the terms", _SIGNATORY, {200: AgreementShape}, takes=SignRequest, codes=_SIGN),
     *(
         POST(
             f"{_AGREEMENT}/{act}",
@@ -189,6 +221,42 @@ ADDRESSES: Final = (
             codes=_ACT,
         )
         for act, who in agreements.REASONED_BY.items()
+    ),
+    POST(
+        f"{_AGREEMENT}/request",
+        agreements.counter,
+        "Ask for other terms",
+        _ASKER,
+        {200: AgreementShape},
+        takes=CounterRequest,
+        codes=_TERMS,
+    ),
+    POST(
+        *(f"{_AGREEMENT}/approve", agreements.approve, "Approve the terms", _OFFICER, {200: AgreementShape}),
+        takes=ApproveRequest,
+        codes=(*_ACT, "duties_not_separate"),
+    ),
+    POST(
+        f"{_AGREEMENT}/terminate", agreements.terminate, "Terminate it", _PARTY, {200: AgreementShape}, takes=TerminateRequest, codes=_ACT
+    ),
+    POST(f"{_AGREEMENT}/close", agreements.close, "Close it", _CLOSER, {200: AgreementShape}, takes=StatementRequest, codes=_ACT),
+    POST(
+        *(f"{_AGREEMENT}/successor", agreements.succeed, "Begin its successor", _ASKER, {201: AgreementShape}),
+        takes=OfferRequest,
+        codes=_TERMS,
+    ),
+    # Umbrellas, notices, and the approvals that an organization requires.
+    GET(_UMBRELLAS, umbrellas.listing, "The caller's umbrellas", SIGNED_IN, {200: UmbrellasShape}),
+    POST(_UMBRELLAS, umbrellas.ask, "Ask for several agreements", _ASKER, {201: UmbrellaShape}, takes=UmbrellaRequest, codes=_TERMS),
+    GET(_UMBRELLA, umbrellas.show, "An umbrella", SIGNED_IN, {200: UmbrellaShape}),
+    POST(f"{_UMBRELLA}/offer", umbrellas.offer, "Offer all of them", _STEWARD, {200: UmbrellaShape}, codes=_TERMS),
+    POST(f"{_UMBRELLA}/sign", umbrellas.sign, "Sign all of them", _SIGNATORY, {200: UmbrellaShape}, takes=SignRequest, codes=_SIGN),
+    GET(f"{_API}/notices", notices.listing, "What the caller's organization is told", SIGNED_IN, {200: NoticesShape}, parameters=_PAGE),
+    POST(f"{_API}/notices/{{notice}}/read", notices.mark_read, "Mark a notice as read", SIGNED_IN, {200: NoticeShape}),
+    GET(f"{_ORGANIZATION}/approvals", notices.approvals, "The approvals it requires", SIGNED_IN, {200: ApprovalsShape}),
+    PUT(
+        *(f"{_ORGANIZATION}/approvals", notices.require_approvals, "Say which approvals it requires", _ADMIN, {200: ApprovalsShape}),
+        takes=ApprovalsRequest,
     ),
     # The log.
     GET(f"{_LOG}/checkpoint", audit.checkpoint, "The newest signed checkpoint", PUBLIC, {200: _TEXT}),

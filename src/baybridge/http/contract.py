@@ -68,6 +68,8 @@ IN_PATH: Final = {
     "other": Parameter("other", "A version's number.", {"type": "integer", "minimum": 1}, "path"),
     "organization": Parameter("organization", "An organization's name.", {"type": "string", "pattern": f"^{_NAME}$"}, "path"),
     "agreement": Parameter("agreement", "An agreement's id.", {"type": "string", "pattern": "^AGR-[0-9]{4,}$"}, "path"),
+    "umbrella": Parameter("umbrella", "An umbrella's id.", {"type": "string", "pattern": "^UMB-[0-9]{4,}$"}, "path"),
+    "notice": Parameter("notice", "A notice's number.", {"type": "integer", "minimum": 1}, "path"),
     "token": Parameter("token", "A token's id, not the token.", {"type": "string", "pattern": "^tok_[0-9a-f]{16}$"}, "path"),
     "principal": Parameter("principal", "A principal's id.", {"type": "string", "pattern": "^prn_[0-9a-f]{16}$"}, "path"),
     "code": Parameter("code", "An error's code.", {"type": "string", "pattern": "^[a-z_]+$"}, "path"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from baybridge.agreements.agreement import Agreement
+from baybridge.agreements.agreement import Agreement, possible_acts
+from baybridge.agreements.notices import Notice
+from baybridge.agreements.umbrellas import Umbrella
 from baybridge.catalog.dataset import Access, Dataset, Numbered
 from baybridge.catalog.schema import to_table_schema
 from baybridge.operate.administer import Issued
@@ -12,8 +14,17 @@ from baybridge.principals.principal import Organization, Principal, Token
 from baybridge.publish import Publication
 from baybridge.publish.purge import Plan
 from baybridge.terms.terms import format_instant
-from baybridge.wire.agreements import AgreementShape, SignatureShape
-from baybridge.wire.collections import CollectionShape, ColumnProfileShape, PublishReport, PurgeShape, RejectShape, VersionShape
+from baybridge.wire.agreements import AgreementShape, ApprovalShape, SignatureShape, UmbrellaShape
+from baybridge.wire.collections import (
+    CollectionShape,
+    ColumnProfileShape,
+    PublishReport,
+    PurgeShape,
+    RejectShape,
+    SuspensionShape,
+    VersionShape,
+)
+from baybridge.wire.notices import NoticeShape
 from baybridge.wire.principals import OrganizationShape, PrincipalShape, TokenFactsShape, TokenShape
 from baybridge.wire.shape import LinkShape
 
@@ -41,6 +52,50 @@ def agreement_shape(agreement: Agreement, *, now: datetime) -> AgreementShape:
         reason=agreement.reason,
         created=format_instant(agreement.created),
         updated=format_instant(agreement.updated),
+        epoch=agreement.epoch,
+        approvals=[
+            ApprovalShape(
+                organization=each.organization,
+                role=each.role,
+                principal=each.principal,
+                terms_sha256=each.terms_sha256,
+                time=format_instant(each.time),
+            )
+            for each in agreement.approvals
+        ],
+        code=agreement.code,
+        statement=agreement.statement,
+        umbrella=agreement.umbrella,
+        supersedes=agreement.supersedes,
+        took_over=None if agreement.took_over is None else format_instant(agreement.took_over),
+        successor=agreement.successor,
+        handed_over=None if agreement.handed_over is None else format_instant(agreement.handed_over),
+        possible=possible_acts(agreement.state_at(now)),
+    )
+
+
+def umbrella_shape(umbrella: Umbrella, *, now: datetime) -> UmbrellaShape:
+    """An umbrella, and where each agreement under it stands at `now`."""
+    return UmbrellaShape(
+        id=umbrella.id,
+        title=umbrella.title,
+        provider=umbrella.provider,
+        consumer=umbrella.consumer,
+        created=format_instant(umbrella.created),
+        terms_sha256=umbrella.digest(),
+        agreements=[agreement_shape(each, now=now) for each in umbrella.agreements],
+    )
+
+
+def notice_shape(notice: Notice) -> NoticeShape:
+    """A notice as its organization reads it."""
+    return NoticeShape(
+        id=notice.id,
+        time=format_instant(notice.time),
+        kind=notice.kind,
+        subject=notice.subject,
+        text=notice.text,
+        read=None if notice.read is None else format_instant(notice.read),
     )
 
 
@@ -170,4 +225,8 @@ def publish_report(publication: Publication) -> PublishReport:
         ],
         rejects=[RejectShape(row=each.row, column=each.column, rule=each.rule, value=each.value) for each in publication.rejects],
         entry=publication.entry,
+        suspends=[
+            SuspensionShape(agreement=each.agreement.id, consumer=each.agreement.consumer, columns=list(each.columns))
+            for each in publication.suspends
+        ],
     )

@@ -148,8 +148,10 @@ _LIFE_CODES: Final = {
     Standing.SUSPENDED: ("agreement_suspended", "is suspended", "the provider's steward, by resuming it"),
     Standing.SCHEDULED: ("agreement_not_started", "has not started", "the clock, at the agreed start"),
     Standing.PENDING: ("request_pending", "is not signed by both sides yet", "the signatories of both sides"),
+    Standing.SUPERSEDED: ("agreement_superseded", "was superseded by another", "you, by naming the one in its place, or none"),
     Standing.EXPIRED: ("agreement_expired", "has expired", "the two parties, by a new agreement"),
     Standing.REVOKED: ("agreement_revoked", "was revoked", "the two parties, by a new agreement"),
+    Standing.CLOSED: ("agreement_closed", "has ended and is closed", "the two parties, by a new agreement"),
 }
 
 

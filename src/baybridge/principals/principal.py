@@ -23,6 +23,9 @@ class Role(StrEnum):
     AUDITOR = "auditor"  # reads the organization's log
     SIGNATORY = "signatory"  # signs agreements
     ADMIN = "admin"  # people, service accounts, tokens
+    PRIVACY_OFFICER = "privacy_officer"  # approves terms before they are signed
+    SECURITY_OFFICER = "security_officer"  # approves terms before they are signed
+    COUNSEL = "counsel"  # approves terms before they are signed
 
 
 VOUCHED: Final = frozenset({Role.ADMIN, Role.SIGNATORY})

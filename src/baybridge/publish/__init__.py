@@ -7,7 +7,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
+import sqlalchemy as sa
+
+from baybridge.agreements import store as agreement_store
+from baybridge.agreements.affected import Affected, affected
+from baybridge.agreements.agreement import Action, Agreement, act_facts, transition
+from baybridge.agreements.notices import tell
 from baybridge.audit.entry import Kind
 from baybridge.audit.log import Draft, Log
 from baybridge.catalog import store as catalog
@@ -19,7 +26,7 @@ from baybridge.data.ingest.profile import Profile, profile, propose
 from baybridge.data.ingest.stage import Staged, stage
 from baybridge.data.objects import Objects, Stored, spool, write_rows
 from baybridge.db import Database
-from baybridge.errors import Advice, Conflict
+from baybridge.errors import Advice, Conflict, Place
 from baybridge.names import DatasetName
 from baybridge.principals import tokens
 from baybridge.principals.principal import Principal
@@ -27,32 +34,40 @@ from baybridge.principals.store import require_organization
 from baybridge.publish.withdraw import require_steward
 from baybridge.publish.workspaces import Workspaces
 
+SCHEMA_CHANGED: Final = "schema_changed"
+
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What a steward says of a dataset. None leaves it as it is."""
+    """What a steward says of a dataset. None leaves it as it is. `schema_change` confirms another schema than that of its versions."""
 
     title: str | None = None
     description: str | None = None
     access: Access | None = None
     schema: Schema | None = None
+    schema_change: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A CSV on its way in. `accept_schema` confirms whatever the profile proposes, with `key`, where the dataset has no schema yet."""
+    """A CSV on its way in. `accept_schema` confirms whatever the profile proposes, with `key`, where the dataset has no schema yet.
+
+    `suspend` confirms that agreements are suspended which name a column that the version drops or retypes.
+    """
 
     chunks: Iterable[bytes]
     null_words: tuple[str, ...]
     key: tuple[str, ...]
     accept_schema: bool
     dry_run: bool
+    suspend: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
     """What a publication did or, when nothing was published, would have done. Rows read = rows loaded + rows rejected.
 
+    `suspends` are the agreements that lose a column by it.
     `rejects` carry cell values: they are for whoever uploaded the file and go nowhere else.
     """
 
@@ -66,6 +81,7 @@ class Publication:
     rows_rejected: int
     rejects: tuple[Reject, ...]
     entry: int | None
+    suspends: tuple[Affected, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +131,29 @@ class Publish:
             source = spool(upload.chunks, workspace / "upload.csv")
             profiled, schema = self._schema(dataset, upload, workspace)
             staged = stage(workspace / "upload.csv", schema, scratch=workspace, memory_limit=self.memory_limit)
-            publication = _publication(name, source, schema, profiled, staged)
+            publication = replace(_publication(name, source, schema, profiled, staged), suspends=self._suspends(dataset, schema))
             if upload.dry_run or staged.rows_rejected:
                 return publication
             if dataset.schema is None and not upload.accept_schema:
                 raise _unconfirmed(name)
+            _require_confirmed(upload, publication.suspends)
             with self.objects.adopting(), self._entering_refusals(principal, "publish", name):
                 manifest = self._store(workspace, staged)
-                return self._make_known(principal, dataset, publication, manifest)
+                return self._make_known(principal, dataset, upload, publication, manifest)
 
     def _declared(self, name: DatasetName, before: Dataset | None, declaration: Declaration) -> Dataset:
         now = self.clock()
         if before is None:
             before = Dataset(name, name.name, "", declaration.access or Access.AGREEMENT, None, 0, now)
-        if declaration.schema is not None and before.last and declaration.schema != before.schema:
+        changed = declaration.schema is not None and before.last and declaration.schema != before.schema
+        if changed and not declaration.schema_change:
             raise Conflict(
                 "schema_is_contract",
                 f"{name} has versions, and their schema is the contract for the next.",
                 advice=Advice(
-                    rule="A schema does not change under published versions.", who_can_change="nobody", next_step="Declare another dataset."
+                    rule="A schema changes under published versions only where a steward confirms it.",
+                    who_can_change=f"a steward of {name.organization}",
+                    next_step="Send schema_change as true with it; a dry run of the next version then lists the agreements affected.",
                 ),
             )
         if declaration.access not in (None, before.access):
@@ -174,7 +194,9 @@ class Publish:
         original = self.objects.adopt(workspace / "upload.csv")
         return Manifest(objects, original.sha256, original.size)
 
-    def _make_known(self, principal: Principal, dataset: Dataset, publication: Publication, manifest: Manifest) -> Publication:
+    def _make_known(
+        self, principal: Principal, dataset: Dataset, upload: Upload, publication: Publication, manifest: Manifest
+    ) -> Publication:
         """The transaction: manifest, catalog row and entry. It is refused when another version came first.
 
         An upload can last: who sent it is looked at again.
@@ -185,7 +207,11 @@ class Publish:
             present = require_published(catalog.require(connection, dataset.name))
             if present.schema not in (None, publication.schema):
                 raise Conflict("conflict", "Another schema was confirmed in the meantime; publish again.")
+            suspends = _suspends(connection, present, publication.schema, version.published)
+            _require_confirmed(upload, suspends)
             catalog.add_version(connection, version)
+            for each in suspends:
+                self._suspend(connection, principal, each.agreement)
             entry = self.log.append(
                 connection,
                 Draft(
@@ -201,7 +227,27 @@ class Publish:
                     },
                 ),
             )
-        return replace(publication, version=version.number, entry=entry)
+        return replace(publication, version=version.number, entry=entry, suspends=suspends)
+
+    def _suspends(self, dataset: Dataset, schema: Schema) -> tuple[Affected, ...]:
+        with self.database.read() as connection:
+            return _suspends(connection, dataset, schema, self.clock())
+
+    def _suspend(self, connection: sa.Connection, principal: Principal, agreement: Agreement) -> None:
+        """Suspend an agreement that loses a column, with its entry, in the transaction of the version; both sides are told."""
+        now = self.clock()
+        after = replace(
+            agreement,
+            state=transition(agreement, Action.SUSPEND, now),
+            epoch=agreement.epoch + 1,
+            code=SCHEMA_CHANGED,
+            reason="A new version of the dataset drops or retypes a column that the agreement names.",
+            updated=now,
+        )
+        agreement_store.stop(connection, after)
+        facts = act_facts(after, Action.SUSPEND, _actor(principal), now)
+        self.log.append(connection, Draft(after.provider, Kind.AGREEMENT_ACT, {**facts, "code": SCHEMA_CHANGED}))
+        tell(connection, (after.provider, after.consumer), after, Action.SUSPEND, now=now)
 
     def _entering_refusals(self, principal: Principal, act: str, name: DatasetName) -> AbstractContextManager[None]:
         return self.log.entering_refusals(name.organization, {"act": act, "actor": _actor(principal), "dataset": str(name)})
@@ -221,6 +267,28 @@ def _require_contract(dataset: Dataset, schema: Schema, upload: Upload) -> None:
                 who_can_change="you",
                 next_step="Leave key and null words out; the schema has them.",
             ),
+        )
+
+
+def _suspends(connection: sa.Connection, dataset: Dataset, schema: Schema, now: datetime) -> tuple[Affected, ...]:
+    """The agreements that lose a column when a version with this schema follows the dataset's latest."""
+    if not dataset.latest:
+        return ()
+    before = catalog.find_version(connection, dataset, None).schema
+    return affected(agreement_store.of_dataset(connection, dataset.name), before.types, schema.types, now)
+
+
+def _require_confirmed(upload: Upload, suspends: tuple[Affected, ...]) -> None:
+    if suspends and not upload.suspend:
+        raise Conflict(
+            "agreements_affected",
+            f"The version drops or retypes columns that {len(suspends)} agreements in force name.",
+            advice=Advice(
+                rule="A version suspends the agreements that lose a column by it, and only where its steward confirms that.",
+                who_can_change="you",
+                next_step="Publish with suspend=true, or keep the columns.",
+            ),
+            places=tuple(Place(each.agreement.id, f"names {', '.join(each.columns)}") for each in suspends),
         )
 
 

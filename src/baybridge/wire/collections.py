@@ -158,12 +158,16 @@ class DiffShape(Shape, frozen=True, kw_only=True):
 
 
 class DeclareRequest(RequestShape, frozen=True, kw_only=True):
-    """What a steward declares of a dataset; null leaves it as it is. `schema` is a Frictionless Table Schema."""
+    """What a steward declares of a dataset; null leaves it as it is. `schema` is a Frictionless Table Schema.
+
+    `schema_change` confirms another schema than that of the dataset's versions.
+    """
 
     title: str | None = None
     description: str | None = None
     access: str | None = None
     schema: dict[str, Any] | None = None
+    schema_change: bool = False
 
 
 class RejectShape(Shape, frozen=True, kw_only=True):
@@ -187,6 +191,14 @@ class ColumnProfileShape(Shape, frozen=True, kw_only=True):
     max_length: int | None
 
 
+class SuspensionShape(Shape, frozen=True, kw_only=True):
+    """An agreement in force that loses these columns by a version, and is suspended."""
+
+    agreement: str
+    consumer: str
+    columns: list[str]
+
+
 class PublishReport(Shape, frozen=True, kw_only=True):
     """What a publication did, or with `dry_run` would do. Rows read = rows loaded + rows rejected."""
 
@@ -202,3 +214,4 @@ class PublishReport(Shape, frozen=True, kw_only=True):
     profile: list[ColumnProfileShape]
     rejects: list[RejectShape]
     entry: int | None
+    suspends: list[SuspensionShape]

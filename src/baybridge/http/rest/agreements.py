@@ -1,4 +1,4 @@
-"""Agreements: asked for, offered, signed, suspended, resumed, revoked and shown."""
+"""Agreements: asked for, offered, approved, signed, suspended, resumed, revoked, closed and shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from baybridge.http.contract import only
 from baybridge.http.faces import bearer, body, call, json_response, signed_in
 from baybridge.http.shapes import agreement_shape
 from baybridge.principals.principal import Principal, Role
-from baybridge.wire.agreements import AgreementsShape, OfferRequest, ReasonRequest, SignRequest
+from baybridge.wire.agreements import (
+    AgreementsShape,
+    ApproveRequest,
+    CounterRequest,
+    OfferRequest,
+    ReasonRequest,
+    SignRequest,
+    StatementRequest,
+    TerminateRequest,
+)
 from baybridge.wire.terms import TermsShape
 
 _Act = Callable[[Exchange, Principal, str, str], Agreement]
@@ -49,10 +58,33 @@ async def ask(request: Request) -> Response:
     return await _answer(request, lambda exchange, principal, _: exchange.agree.request(principal, shape), status=201)
 
 
+async def succeed(request: Request) -> Response:
+    """Answer POST /agreements/{id}/successor: a renewal or an amendment begins; terms null are those of the agreement."""
+    asked = await body(request, OfferRequest)
+    return await _answer(
+        request, lambda exchange, principal, agreement_id: exchange.agree.succeed(principal, agreement_id, asked.terms), status=201
+    )
+
+
+async def counter(request: Request) -> Response:
+    """Answer POST /agreements/{id}/request: the consumer asks for other terms than those that stand."""
+    asked = await body(request, CounterRequest)
+    return await _answer(request, lambda exchange, principal, agreement_id: exchange.agree.counter(principal, agreement_id, asked.terms))
+
+
 async def offer(request: Request) -> Response:
-    """Answer POST /agreements/{id}/offer; terms null offers those that were asked for."""
+    """Answer POST /agreements/{id}/offer; terms null offers those that stand."""
     asked = await body(request, OfferRequest)
     return await _answer(request, lambda exchange, principal, agreement_id: exchange.agree.offer(principal, agreement_id, asked.terms))
+
+
+async def approve(request: Request) -> Response:
+    """Answer POST /agreements/{id}/approve."""
+    asked = await body(request, ApproveRequest)
+    return await _answer(
+        request,
+        lambda exchange, principal, agreement_id: exchange.agree.approve(principal, agreement_id, asked.role, asked.terms_sha256),
+    )
 
 
 async def sign(request: Request) -> Response:
@@ -63,11 +95,24 @@ async def sign(request: Request) -> Response:
     )
 
 
+async def terminate(request: Request) -> Response:
+    """Answer POST /agreements/{id}/terminate, with a reason and a code."""
+    asked = await body(request, TerminateRequest)
+    return await _answer(
+        request, lambda exchange, principal, agreement_id: exchange.agree.terminate(principal, agreement_id, asked.reason, asked.code)
+    )
+
+
+async def close(request: Request) -> Response:
+    """Answer POST /agreements/{id}/close, with the consumer's statement that what it received is destroyed."""
+    asked = await body(request, StatementRequest)
+    return await _answer(request, lambda exchange, principal, agreement_id: exchange.agree.close(principal, agreement_id, asked.statement))
+
+
 REASONED: Final[dict[str, _Act]] = {
     "suspend": lambda exchange, principal, agreement_id, reason: exchange.agree.suspend(principal, agreement_id, reason),
     "resume": lambda exchange, principal, agreement_id, reason: exchange.agree.resume(principal, agreement_id, reason),
     "revoke": lambda exchange, principal, agreement_id, reason: exchange.agree.revoke(principal, agreement_id, reason),
-    "terminate": lambda exchange, principal, agreement_id, reason: exchange.agree.terminate(principal, agreement_id, reason),
 }
 
 
@@ -75,13 +120,12 @@ REASONED_BY: Final = {
     "suspend": only(Role.STEWARD, Role.SIGNATORY),
     "resume": only(Role.STEWARD, Role.SIGNATORY),
     "revoke": only(Role.STEWARD, Role.SIGNATORY),
-    "terminate": only(Role.STEWARD, Role.SIGNATORY, Role.ANALYST),
 }
 """Who may do each."""
 
 
 def act(name: str) -> Callable[[Request], Awaitable[Response]]:
-    """The handler of POST /agreements/{id}/NAME: suspend, resume, revoke or terminate, each with a reason."""
+    """The handler of POST /agreements/{id}/NAME: suspend, resume or revoke, each with a reason."""
     chosen = REASONED[name]
 
     async def answer(request: Request) -> Response:

@@ -40,6 +40,7 @@ PUBLISH_PARAMETERS: Final = (
     Parameter("key", "The columns of the key, parted by commas."),
     Parameter("accept_schema", "Take the schema that the file's profile proposes.", {"type": "boolean"}),
     Parameter("dry_run", "Say what would happen, and change nothing.", {"type": "boolean"}),
+    Parameter("suspend", "Suspend the agreements that name a column which the version drops or retypes.", {"type": "boolean"}),
 )
 MAX_LISTED: Final = 1000
 LISTING_PARAMETERS: Final = (
@@ -109,6 +110,7 @@ async def declare(request: Request) -> Response:
         description=asked.description,
         access=None if asked.access is None else parse_access(asked.access),
         schema=None if asked.schema is None else parse_table_schema(asked.schema),
+        schema_change=asked.schema_change,
     )
 
     def act(exchange: Exchange) -> Described:
@@ -130,6 +132,7 @@ async def publish(request: Request) -> Response:
         key=tuple(name for name in given.get("key", "").split(",") if name),
         accept_schema=_yes(given, "accept_schema"),
         dry_run=_yes(given, "dry_run"),
+        suspend=_yes(given, "suspend"),
     )
 
     def act(exchange: Exchange) -> Publication:
