@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from baybridge.client import calls
-from baybridge.client.call import Address, Walk, Whole
+from baybridge.client.call import Address, Arrival, Flow, Walk, Whole
 
 
 class Addresses:
     """Each is a call that is performed: at once by Client, when it is awaited by AsyncClient."""
 
+    openapi = Address(calls.server.openapi)
     whoami = Address(calls.principals.whoami)
     organizations = Address(calls.principals.organizations)
     principals = Address(calls.principals.principals)
@@ -25,26 +26,57 @@ class Addresses:
     revoke_token = Address(calls.principals.revoke_token)
 
     collections = Address(calls.collections.collections)
+    all_collections = Walk(calls.collections.all_collections, calls.collections.in_listing)
     collection = Address(calls.collections.collection)
-    schema = Address(calls.collections.schema)
-    versions = Address(calls.collections.versions)
-    version = Address(calls.collections.version)
     declare = Address(calls.collections.declare)
+    schema = Address(calls.collections.schema)
+    queryables = Address(calls.examine.queryables)
+    versions = Address(calls.collections.versions)
+    all_versions = Walk(calls.collections.all_versions, calls.collections.in_history)
+    version = Address(calls.collections.version)
     publish = Address(calls.collections.publish)
-    items = Address(calls.collections.items)
-    pages = Walk(calls.collections.pages, calls.collections.page_itself)
-    rows = Walk(calls.collections.rows, calls.collections.page_rows)
-    table = Whole(calls.collections.table)
+    withdraw = Address(calls.endings.withdraw)
+    withdraw_version = Address(calls.endings.withdraw_version)
+    restore = Address(calls.endings.restore)
+    restore_version = Address(calls.endings.restore_version)
+    plan_purge = Address(calls.endings.plan_purge)
+    purge = Address(calls.endings.purge)
+
+    items = Address(calls.rows.items)
+    pages = Walk(calls.rows.pages, calls.rows.page_itself)
+    rows = Walk(calls.rows.rows, calls.rows.page_rows)
+    table = Whole(calls.rows.table)
+    stream_rows = Flow(calls.rows.stream_rows)
+    download = Arrival(calls.rows.download)
+    profile = Address(calls.examine.profile)
+    statistics = Address(calls.examine.statistics)
+    changes = Walk(calls.examine.changes, calls.examine.in_page)
+    diff = Address(calls.examine.diff)
 
     agreements = Address(calls.agreements.agreements)
     agreement = Address(calls.agreements.agreement)
+    agreement_text = Address(calls.agreements.agreement_text)
     request_agreement = Address(calls.agreements.request_agreement)
     offer = Address(calls.agreements.offer)
+    counter = Address(calls.agreements.counter)
+    approve = Address(calls.agreements.approve)
     sign = Address(calls.agreements.sign)
     suspend = Address(calls.agreements.suspend)
     resume = Address(calls.agreements.resume)
     revoke = Address(calls.agreements.revoke)
     terminate = Address(calls.agreements.terminate)
+    successor = Address(calls.agreements.successor)
+    close_agreement = Address(calls.agreements.close_agreement)
+    umbrellas = Address(calls.umbrellas.umbrellas)
+    umbrella = Address(calls.umbrellas.umbrella)
+    request_umbrella = Address(calls.umbrellas.request_umbrella)
+    offer_umbrella = Address(calls.umbrellas.offer_umbrella)
+    sign_umbrella = Address(calls.umbrellas.sign_umbrella)
+    notices = Address(calls.notices.notices)
+    all_notices = Walk(calls.notices.all_notices, calls.notices.in_page)
+    mark_read = Address(calls.notices.mark_read)
+    required_approvals = Address(calls.notices.required_approvals)
+    require_approvals = Address(calls.notices.require_approvals)
 
     checkpoint = Address(calls.audit.checkpoint)
     verifier = Address(calls.audit.verifier)

@@ -18,6 +18,7 @@ _REPEATABLE: Final = frozenset({"GET", "PUT", "DELETE"})  # RFC 9110, section 9.
 
 T = TypeVar("T")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 P = ParamSpec("P")
 
 Source: TypeAlias = Path | BinaryIO | Iterable[bytes]
@@ -63,6 +64,11 @@ def get(path: str, shape: type[T], query: Mapping[str, str] | None = None, heade
     return Call(method="GET", path=API + path, read=reader(shape), query=query or {}, headers=headers or {})
 
 
+def get_text(path: str) -> Call[str]:
+    """Read an address whose answer is a text."""
+    return Call(method="GET", path=API + path, read=answers.read_text)
+
+
 def send(method: str, path: str, body: msgspec.Struct | None, shape: type[T]) -> Call[T]:
     """Send a shape, or nothing, and be answered with a shape."""
     if body is None:
@@ -74,6 +80,19 @@ def send(method: str, path: str, body: msgspec.Struct | None, shape: type[T]) ->
 def reader(shape: type[T]) -> Callable[[httpx2.Response], T]:
     """Read an answer as that shape."""
     return lambda response: answers.read(response, shape)
+
+
+class Receiver(Protocol[R_co]):
+    """What becomes of an answer while it arrives; made when its head has come. A call at a time, from any thread."""
+
+    def take(self, piece: bytes) -> Iterable[R_co]:
+        """Take the next piece, and give what is whole by it."""
+
+    def end(self) -> Iterable[R_co]:
+        """Give what is left: the last piece has come."""
+
+    def close(self) -> None:
+        """Let go: after the end, or of what has not come to it."""
 
 
 class Waiting(Protocol):
@@ -88,6 +107,12 @@ class Waiting(Protocol):
     def run(self, plan: Plan[R]) -> R:
         """Perform the calls one after the other, and give what they come to."""
 
+    def flow(self, call: Call[Receiver[R]]) -> Iterator[R]:
+        """Send it, and give what its receiver gives while the answer arrives."""
+
+    def arrive(self, call: Call[Receiver[R]]) -> R:
+        """Send it, and give the one thing that its receiver gives."""
+
 
 class Awaiting(Protocol):
     """A client whose answers are awaited."""
@@ -100,6 +125,12 @@ class Awaiting(Protocol):
 
     async def run(self, plan: Plan[R]) -> R:
         """Perform the calls one after the other, and give what they come to."""
+
+    def flow(self, call: Call[Receiver[R]]) -> AsyncIterator[R]:
+        """Send it, and give what its receiver gives while the answer arrives."""
+
+    async def arrive(self, call: Call[Receiver[R]]) -> R:
+        """Send it, and give the one thing that its receiver gives."""
 
 
 class Address(Generic[P, T]):
@@ -177,5 +208,57 @@ class Whole(Generic[P, R]):
         @functools.wraps(self._build)
         def method(*arguments: P.args, **named: P.kwargs) -> Any:
             return client.run(self._build(*arguments, **named))
+
+        return method
+
+
+class Flow(Generic[P, R]):
+    """A method of both clients that gives one thing after the other, while the answer of one call arrives."""
+
+    def __init__(self, build: Callable[P, Call[Receiver[R]]]) -> None:
+        """`build` also gives the method its parameters and its text."""
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    @overload
+    def __get__(self, client: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, client: Waiting, owner: type) -> Callable[P, Iterator[R]]: ...
+    @overload
+    def __get__(self, client: Awaiting, owner: type) -> Callable[P, AsyncIterator[R]]: ...
+    def __get__(self, client: Any, owner: type) -> Any:
+        """Bind it to the client."""
+        if client is None:
+            return self
+
+        @functools.wraps(self._build)
+        def method(*arguments: P.args, **named: P.kwargs) -> Any:
+            return client.flow(self._build(*arguments, **named))
+
+        return method
+
+
+class Arrival(Generic[P, R]):
+    """A method of both clients that gives one result, when all of a long answer has been taken in."""
+
+    def __init__(self, build: Callable[P, Call[Receiver[R]]]) -> None:
+        """`build` also gives the method its parameters and its text."""
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    @overload
+    def __get__(self, client: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, client: Waiting, owner: type) -> Callable[P, R]: ...
+    @overload
+    def __get__(self, client: Awaiting, owner: type) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    def __get__(self, client: Any, owner: type) -> Any:
+        """Bind it to the client."""
+        if client is None:
+            return self
+
+        @functools.wraps(self._build)
+        def method(*arguments: P.args, **named: P.kwargs) -> Any:
+            return client.arrive(self._build(*arguments, **named))
 
         return method

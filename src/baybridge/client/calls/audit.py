@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import httpx2
 
-from baybridge.client.answers import not_understood, read, require_success
-from baybridge.client.call import API, Call, Steps, get
+from baybridge.client.answers import not_understood, read
+from baybridge.client.call import API, Call, Steps, get, get_text
 from baybridge.client.questions import part
 from baybridge.wire.audit import EntriesShape, VerifierShape
 
 
 def checkpoint(organization: str) -> Call[str]:
     """The log as it stands now, as a C2SP signed note."""
-    return Call(method="GET", path=f"{API}/audit/{part(organization)}/checkpoint", read=_text)
+    return get_text(f"/audit/{part(organization)}/checkpoint")
 
 
 def verifier(organization: str) -> Call[str]:
@@ -43,11 +43,6 @@ def decoded(run: EntriesShape) -> Iterator[tuple[int, bytes]]:
             yield each.index, base64.b64decode(each.data, validate=True)
         except ValueError as wrong:
             raise not_understood("the log's entries") from wrong
-
-
-def _text(response: httpx2.Response) -> str:
-    require_success(response)
-    return response.text
 
 
 def _verifier(response: httpx2.Response) -> str:
