@@ -17,7 +17,7 @@ from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.errors import CODES
 from baybridge.http.app import ROUTES
 from baybridge.wire.agreements import AgreementShape, AgreementsShape
-from baybridge.wire.audit import EntriesShape, VerifierShape
+from baybridge.wire.audit import ConsistencyShape, EntriesShape, ErasureShape, InclusionShape, KeysShape, VerifierShape
 from baybridge.wire.collections import CollectionShape, CollectionsShape, ItemsShape, PublishReport, VersionShape, VersionsShape
 from baybridge.wire.principals import OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape
 from baybridge.wire.problems import ProblemShape
@@ -50,6 +50,7 @@ class Contract:
     body: Any = None
     status: int = 200
     public: bool = False
+    query: str = ""
 
 
 STEWARD, ANALYST, ADMIN = ("bts", "steward"), ("dot", "analyst"), ("bts", "admin")
@@ -86,7 +87,14 @@ CONTRACTS: Final[dict[str, Contract]] = {
     f"POST {AGREEMENT}/terminate": Contract(STEWARD, AgreementShape, REASON),
     f"GET {API}/audit/{{organization}}/checkpoint": Contract(None, None, public=True),
     f"GET {API}/audit/{{organization}}/verifier": Contract(None, VerifierShape, public=True),
+    f"GET {API}/audit/{{organization}}/keys": Contract(None, KeysShape, public=True),
     f"GET {API}/audit/{{organization}}/entries": Contract(("bts", "auditor"), EntriesShape),
+    f"GET {API}/audit/{{organization}}/tile/entries/{{number}}": Contract(("bts", "auditor"), None),
+    f"GET {API}/audit/{{organization}}/tile/{{level}}/{{number}}": Contract(None, None, public=True),
+    f"GET {API}/audit/{{organization}}/proof/inclusion": Contract(None, InclusionShape, query="index=0", public=True),
+    f"GET {API}/audit/{{organization}}/proof/consistency": Contract(None, ConsistencyShape, query="from=1", public=True),
+    f"GET {API}/audit/{{organization}}/receipts/{{index}}": Contract(("bts", "auditor"), None),
+    f"DELETE {API}/audit/{{organization}}/side-records": Contract(("bts", "admin"), ErasureShape, query="stop=1"),
 }
 
 
@@ -107,6 +115,9 @@ class Stage:
             "version": "1",
             "code": "not_found",
             "organization": "bts",
+            "level": "0",
+            "number": "000.p/1",
+            "index": "0",
             "token": self._token_id() if method == "DELETE" else "",
             "agreement": self.agreements.get(template.rpartition("/")[2], self.agreements["read"]),
         }
@@ -116,7 +127,8 @@ class Stage:
             body = {name: {"DIGEST": self.digest, "PRINCIPAL": principal}.get(str(value), value) for name, value in body.items()}
         content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         with self.server.client(token, purpose="noise-study") as client:
-            return client.request(method, template.format(**names) + query, content=content)
+            asked = "&".join(each for each in (contract.query, query.removeprefix("?")) if each)
+            return client.request(method, template.format(**names) + ("?" + asked if asked else ""), content=content)
 
     def secret(self, address: str) -> str | None:
         who = CONTRACTS[address].who
@@ -141,6 +153,7 @@ def make_stage(root: Path) -> Iterator[Stage]:
         "resume": agree.suspend(steward, world.sign(other).id, "because"),
         "revoke": world.sign(other),
     }
+    world.exchange.watch.sign_new()
     with serving(world.root) as server:
         yield Stage(world, server, {name: each.id for name, each in agreements.items()}, agreements["sign"].terms_sha256)
     world.exchange.close()

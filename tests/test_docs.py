@@ -33,6 +33,7 @@ from baybridge.cli.main import baybridge as command_line
 from baybridge.errors import CODES
 from baybridge.exchange import ENVIRONMENT_PREFIX, Settings
 from baybridge.http.app import ROUTES
+from baybridge.principals.principal import LOCAL_OPERATOR
 from baybridge.wire.terms import TermsShape
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -340,6 +341,9 @@ def test_the_facts_of_each_entry_are_those_of_the_page(flights: World) -> None:
         assert client.get(address).status_code == 403
         assert client.get(address, headers={"baybridge-purpose": "noise-study"}).status_code == 200
         assert client.post(f"/api/v1/agreements/{agreement.id}/revoke", json={"reason": "no"}).status_code == 403
+        assert server.client().get(address).status_code == 401
+    flights.exchange.erase.erase(admin, "bts", stop=1000)
+    flights.exchange.rotate.rotate(LOCAL_OPERATOR)
     auditor = flights.person("bts", "auditor")
     run = flights.exchange.watch.entries(auditor, "bts", start=0, limit=1000)
     entries = [json.loads(data) for _, data in run.entries]

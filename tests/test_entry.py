@@ -159,6 +159,9 @@ def test_kinds_keep_their_names() -> None:
         "principal_added",
         "token_issued",
         "token_revoked",
+        "counts",
+        "side_records_erased",
+        "key_rotated",
     ]
 
 

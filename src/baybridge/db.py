@@ -6,6 +6,7 @@ once when another writer came between, whatever the busy timeout.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ from alembic.script import ScriptDirectory
 METADATA: Final = sa.MetaData()
 
 _BUSY_SECONDS: Final = 30
+_FORGET_TRIES: Final = 40
+_FORGET_PAUSE: Final = 0.05
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
@@ -66,6 +69,27 @@ class Database:
         with self._writer.begin() as connection:
             yield connection
 
+    def forget(self) -> bool:
+        """Empty the write-ahead log, in which pages stand as they were before something was erased. False while a reader needs them.
+
+        It is tried without waiting for anyone inside SQLite, where writers would wait too.
+        """
+        if self._engine.dialect.name != "sqlite":
+            return True
+        connection = self._engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA busy_timeout=0")
+            for _ in range(_FORGET_TRIES):
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                if cursor.fetchall()[0][0] == 0:  # the first column says busy
+                    return True
+                time.sleep(_FORGET_PAUSE)
+            return False
+        finally:
+            connection.invalidate()  # with its timeout, which is not that of the others
+            connection.close()
+
     def migrate(self) -> None:
         """Bring the schema to the newest revision of this program."""
         config = _alembic_config()
@@ -91,13 +115,22 @@ def _alembic_config() -> Config:
 
 
 def _prepare_sqlite(engine: sa.Engine) -> None:
-    """Set what must hold on every connection: our own BEGIN, the write-ahead log, a full fsync at each commit, foreign keys."""
+    """Set what must hold on every connection: our own BEGIN, the write-ahead log, a full fsync at each commit, foreign keys.
+
+    What is deleted is overwritten with zeros, so that erasing erases; deleting is rare.
+    """
 
     @sa.event.listens_for(engine, "connect")
     def connect(connection: Any, record: Any) -> None:
         del record
         connection.isolation_level = None  # the driver begins nothing by itself
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_SECONDS * 1000}"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+            f"busy_timeout={_BUSY_SECONDS * 1000}",
+        ):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @sa.event.listens_for(engine, "begin")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from baybridge.agreements import store as agreement_store
 from baybridge.agreements.agreement import Agreement, Standing
 from baybridge.agreements.domains import unwrap_key
+from baybridge.audit.counts import Counted
 from baybridge.audit.entry import JSON, Kind, canonical, column_list
 from baybridge.audit.log import Draft, Log, always
 from baybridge.catalog import store as catalog
@@ -20,7 +22,7 @@ from baybridge.catalog.dataset import Dataset, Version
 from baybridge.data.engines.duckdb import Engine, Page, Question, SortKey, Stop
 from baybridge.data.extracts import Extract, Extracts
 from baybridge.db import Database
-from baybridge.errors import Advice, Invalid, Place, Unavailable
+from baybridge.errors import Advice, Invalid, Place, Refused, Unavailable
 from baybridge.policy.decision import Ask, Grant, Refusal, UsedColumn, decide
 from baybridge.principals.principal import Principal
 from baybridge.terms import cql2
@@ -107,11 +109,24 @@ class Disclose:
                 raise decision.error()
             answer, draft = self._compute(request, principal, version, decision, stop)
             if draft is None:
+                self._count(dataset, "read", None, request.channel)
                 return answer
             entry = self.log.record(draft, _guard(decision))
             if entry is not None:
                 return replace(answer, entry=entry)
         raise Unavailable("extract_building", "The agreement keeps changing; try again shortly.", retry_after=1)
+
+    @contextmanager
+    def counting_strangers(self, request: Request) -> Iterator[None]:
+        """Count a refusal that the block raises because it does not know who asks: without a valid token there is no one to enter."""
+        try:
+            yield
+        except Refused as refused:
+            with self.database.read() as connection:
+                dataset = catalog.find(connection, request.ask.dataset)
+            if dataset is not None:
+                self._count(dataset, "refusal", refused.code, request.channel)
+            raise
 
     def _load(self, request: Request, principal: Principal | None) -> tuple[Dataset, Version, tuple[Agreement, ...]]:
         with self.database.read() as connection:
@@ -205,8 +220,9 @@ class Disclose:
         return Draft(grant.projection.dataset.organization, Kind.DISCLOSURE, facts, side)
 
     def _enter_refusal(self, request: Request, principal: Principal | None, dataset: Dataset, refusal: Refusal) -> None:
-        """Enter what a known principal was refused; unknown callers would fill the log."""
+        """Enter what a known principal was refused. Unknown callers would fill the log: theirs are counted."""
         if principal is None:
+            self._count(dataset, "refusal", refusal.code, request.channel)
             return
         facts: dict[str, JSON] = {
             "actor": {"organization": principal.organization, "principal": principal.id},
@@ -217,6 +233,9 @@ class Disclose:
             "purpose": principal.purpose if request.ask.purpose is None else request.ask.purpose,
         }
         self.log.record(Draft(dataset.name.organization, Kind.REFUSAL, facts), always)
+
+    def _count(self, dataset: Dataset, kind: str, code: str | None, channel: str) -> None:
+        self.log.counts.add(Counted(dataset.name.organization, str(dataset.name), kind, code, channel))
 
 
 def _guard(grant: Grant) -> Callable[[sa.Connection, datetime], bool]:

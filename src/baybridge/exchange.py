@@ -23,8 +23,11 @@ from baybridge.disclose import Disclose
 from baybridge.errors import Advice, BaybridgeError, Conflict, Invalid, Place
 from baybridge.names import nearest
 from baybridge.operate.administer import Administer
+from baybridge.operate.erase import Erase
 from baybridge.operate.home import Home, Keys, find_home, make_home, read_keys, require_origin
 from baybridge.operate.look import Look
+from baybridge.operate.prove import Prove
+from baybridge.operate.rotate import Rotate, settle_rotation
 from baybridge.operate.watch import Watch
 from baybridge.publish import Publish
 
@@ -35,6 +38,7 @@ _OWN_VARIABLES: Final = frozenset({"BAYBRIDGE_HOME", "BAYBRIDGE_URL", "BAYBRIDGE
 
 _PORTS: Final = msgspec.Meta(ge=0, le=65535)
 _SECONDS: Final = msgspec.Meta(gt=0)
+_DAYS: Final = msgspec.Meta(ge=0, le=36_500)
 _MEMORY: Final = msgspec.Meta(pattern=r"^[1-9][0-9]{0,5} ?[KMGT]i?B\Z")
 
 
@@ -52,6 +56,7 @@ class Settings:
     extract_wait_seconds: float = _setting(2.0, "How long a request waits for an extract that is being made, before it gets 503.", _SECONDS)
     question_seconds: float = _setting(10.0, "How long a question may run before it is stopped.", _SECONDS)
     checkpoint_seconds: float = _setting(1.0, "How often `serve` signs the logs that have grown.", _SECONDS)
+    side_record_days: int = _setting(0, "How long side records are kept, in days; 0 keeps them until someone erases them.", _DAYS)
     build_memory: str = _setting("1GB", "The memory that a publication or the making of an extract may use.", _MEMORY)
     engine_memory: str = _setting("512MB", "The memory that the questions on one extract may use together.", _MEMORY)
 
@@ -128,6 +133,7 @@ _RULES: Final = {
     "int": "a whole number",
     "float": "a number of seconds above 0",
     "str": "a text",
+    "side_record_days": "a whole number of days from 0 to 36500",
     "port": "a whole number from 0 to 65535",
     "build_memory": _MEMORY_RULE,
     "engine_memory": _MEMORY_RULE,
@@ -149,6 +155,9 @@ class Exchange:
     agree: Agree
     disclose: Disclose
     watch: Watch
+    prove: Prove
+    erase: Erase
+    rotate: Rotate
     catalog: Look
 
     @classmethod
@@ -165,7 +174,9 @@ class Exchange:
         keys = read_keys(home)
         database = _open_catalog(home)
         log = Log(database=database, origin=settings.origin, clock=_now, entropy=secrets.token_bytes)
+        keys = settle_rotation(home, database, log, keys)
         objects = Objects(home.objects)
+        watch = Watch(database, log, _now, keys.log)
         return cls(
             home=home,
             settings=settings,
@@ -186,9 +197,16 @@ class Exchange:
                 wrapping_key=keys.wrapping,
                 wait=settings.extract_wait_seconds,
             ),
-            watch=Watch(database, log, _now, keys.log),
+            watch=watch,
+            prove=Prove(database, log, watch),
+            erase=Erase(database, log, _now, settings.side_record_days),
+            rotate=Rotate(home, database, log, _now, keys),
             catalog=Look(database),
         )
+
+    def expire(self) -> None:
+        """What is due by the clock: side records that were kept for their days are erased."""
+        self.erase.expire(_now())
 
     def failing_parts(self) -> list[str]:
         """The parts of the home that cannot be used now: catalog, objects, keys."""

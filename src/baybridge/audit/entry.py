@@ -46,6 +46,9 @@ class Kind(StrEnum):
     PRINCIPAL_ADDED = "principal_added"
     TOKEN_ISSUED = "token_issued"  # noqa: S105 - the name of a kind, no secret
     TOKEN_REVOKED = "token_revoked"  # noqa: S105 - the name of a kind, no secret
+    COUNTS = "counts"
+    SIDE_RECORDS_ERASED = "side_records_erased"
+    KEY_ROTATED = "key_rotated"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from baybridge.agreements.agreement import Agreement
+from baybridge.audit.checkpoint import Verifier
 from baybridge.catalog.dataset import parse_access
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.client import LogVerdict, RowsRejected, chunks
@@ -179,10 +180,14 @@ class LocalOperator:
         """The log's public key."""
         return str(self.exchange.watch.verifier(organization))
 
-    def verify_log(self, organization: str, checkpoints: Sequence[str] = ()) -> LogVerdict:
-        """Re-hash every entry of a log from what is stored, and compare with all kept checkpoints and with those given."""
-        verdict = self.exchange.watch.verify(organization, tuple(checkpoints))
+    def verify_log(self, organization: str, checkpoints: Sequence[str] = (), key: str | None = None) -> LogVerdict:
+        """Re-hash every entry of a log from what is stored, and compare with all kept checkpoints and with what is given."""
+        verdict = self.exchange.watch.verify(organization, tuple(checkpoints), None if key is None else Verifier.parse(key))
         return LogVerdict(verdict.organization, verdict.size, verdict.root, verdict.findings)
+
+    def rotate_key(self) -> tuple[str, ...]:
+        """Hand over to a new signing key, and give it as the verifier of each log."""
+        return tuple(str(each) for each in self.exchange.rotate.rotate(LOCAL_OPERATOR))
 
     def _shape(self, agreement: Agreement) -> AgreementShape:
         return agreement_shape(agreement, now=self.exchange.agree.clock())

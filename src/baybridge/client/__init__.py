@@ -12,13 +12,14 @@ import httpx2
 import msgspec
 
 from baybridge.audit.checkpoint import Verifier
+from baybridge.audit.rotation import KeyChain
 from baybridge.client.answers import RowsRejected, error_of, not_understood, read, require_success
 from baybridge.client.logs import LogVerdict, judge
 from baybridge.client.questions import API, Asked, Question, dataset_path, header, next_path, part
 from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Unavailable
 from baybridge.names import parse_purpose
 from baybridge.wire.agreements import AgreementShape, AgreementsShape, OfferRequest, ReasonRequest, SignRequest
-from baybridge.wire.audit import EntriesShape, VerifierShape
+from baybridge.wire.audit import EntriesShape, KeysShape, VerifierShape
 from baybridge.wire.collections import (
     CollectionShape,
     CollectionsShape,
@@ -240,14 +241,22 @@ class Client:
                     raise not_understood(f"{_audit(organization)}/entries") from wrong
             start = run.entries[-1].index + 1
 
-    def verify_log(self, organization: str, checkpoints: Sequence[str] = ()) -> LogVerdict:
+    def keys(self, organization: str) -> KeyChain:
+        """The log's public keys, from the first on, each handed over to the next by a note that both signed. Raise Corrupt otherwise."""
+        shape = self._get(f"{_audit(organization)}/keys", KeysShape)
+        return KeyChain.follow(Verifier.parse(shape.first), shape.rotations)
+
+    def verify_log(self, organization: str, checkpoints: Sequence[str] = (), key: str | None = None) -> LogVerdict:
         """Fetch every entry of a log as its auditor, and replay them here against the server's checkpoint and those given.
 
         Only a checkpoint that was kept elsewhere shows a log that was cut or rewritten as a whole, for the server signs what it has.
+        `key` is a verifier key that was kept elsewhere. Raise Corrupt when the log's keys do not lead on from it.
         """
         present = self.checkpoint(organization)
-        verifier = Verifier.parse(self.verifier(organization))
-        return judge(organization, self.all_entries(organization), verifier=verifier, notes=(present, *checkpoints))
+        keys = self.keys(organization)
+        if key is not None:
+            keys.require(Verifier.parse(key))
+        return judge(organization, self.all_entries(organization), keys=keys, notes=(present, *checkpoints))
 
     def _act(self, agreement_id: str, act: str, body: object) -> AgreementShape:
         return read(self._send("POST", f"{_agreement(agreement_id)}/{act}", body), AgreementShape)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from baybridge.audit.checkpoint import Checkpoint, Verifier, open_note
-from baybridge.audit.replay import replay
-from baybridge.errors import Corrupt
+from baybridge.audit.replay import open_notes, replay
+from baybridge.audit.rotation import KeyChain
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +19,9 @@ class LogVerdict:
     findings: tuple[str, ...]
 
 
-def judge(organization: str, entries: Iterable[tuple[int, bytes]], *, verifier: Verifier, notes: Sequence[str]) -> LogVerdict:
-    """Replay a log's entries and compare with each note. A note that the log's key did not sign is a finding."""
+def judge(organization: str, entries: Iterable[tuple[int, bytes]], *, keys: KeyChain, notes: Sequence[str]) -> LogVerdict:
+    """Replay a log's entries and compare with each note. A note that none of the log's keys signed in its time is a finding."""
     findings: list[str] = []
-    checkpoints: list[Checkpoint] = []
-    for note in notes:
-        try:
-            checkpoints.append(open_note(note, verifier))
-        except Corrupt as wrong:
-            findings.append(f"a checkpoint is not signed by this log's key, or does not parse: {wrong.detail}")
-    replayed = replay(entries, origin=verifier.name, checkpoints=checkpoints)
+    checkpoints = open_notes(keys, notes, findings)
+    replayed = replay(entries, origin=keys.first.name, checkpoints=checkpoints, keys=keys)
     return LogVerdict(organization, replayed.size, replayed.root.hex(), (*findings, *replayed.findings))

@@ -26,6 +26,8 @@ from baybridge.http.rest import administration, agreements, audit, collections, 
 
 THREADS: Final = 96
 WATCHERS: Final = 8
+COUNT_SECONDS: Final = 60
+ERASE_SECONDS: Final = 60
 _LOG: Final = logging.getLogger("baybridge.http")
 _API: Final = "/api/v1"
 _DATASET: Final = f"{_API}/collections/{{dataset}}"
@@ -79,7 +81,14 @@ ROUTES: Final = (
     *(Route(f"{_API}/agreements/{{agreement}}/{act}", agreements.act(act), methods=["POST"]) for act in agreements.REASONED),
     Route(f"{_API}/audit/{{organization}}/checkpoint", audit.checkpoint, methods=["GET"]),
     Route(f"{_API}/audit/{{organization}}/verifier", audit.verifier, methods=["GET"]),
+    Route(f"{_API}/audit/{{organization}}/keys", audit.keys, methods=["GET"]),
     Route(f"{_API}/audit/{{organization}}/entries", audit.entries, methods=["GET"]),
+    Route(f"{_API}/audit/{{organization}}/tile/entries/{{number:path}}", audit.bundle, methods=["GET"]),
+    Route(f"{_API}/audit/{{organization}}/tile/{{level}}/{{number:path}}", audit.tile, methods=["GET"]),
+    Route(f"{_API}/audit/{{organization}}/proof/inclusion", audit.inclusion, methods=["GET"]),
+    Route(f"{_API}/audit/{{organization}}/proof/consistency", audit.consistency, methods=["GET"]),
+    Route(f"{_API}/audit/{{organization}}/receipts/{{index}}", audit.receipt, methods=["GET"]),
+    Route(f"{_API}/audit/{{organization}}/side-records", audit.erase, methods=["DELETE"]),
 )
 
 
@@ -91,14 +100,19 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         watchers = ThreadPoolExecutor(WATCHERS, thread_name_prefix="watcher")
         app.state.serving = Serving(exchange, Cursors(exchange.keys.cursor), threads, watchers)
-        signing = asyncio.create_task(_sign_checkpoints(exchange, threads))
+        turns = (
+            asyncio.create_task(_every(exchange.settings.checkpoint_seconds, exchange.watch.sign_new, "signing a checkpoint", threads)),
+            asyncio.create_task(_every(COUNT_SECONDS, exchange.log.enter_counts, "entering counts", threads)),
+            asyncio.create_task(_every(ERASE_SECONDS, exchange.expire, "erasing side records", threads)),
+        )
         on_start()
         try:
             yield
         finally:
-            signing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await signing
+            for turn in turns:
+                turn.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await turn
             threads.shutdown(wait=True, cancel_futures=True)
             watchers.shutdown(wait=True, cancel_futures=True)
 
@@ -139,12 +153,12 @@ def _around(app: ASGIApp) -> ASGIApp:
     return around
 
 
-async def _sign_checkpoints(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
-    """Sign what has grown, on a timer. A failure is logged and tried again: readers are served by the log, not by its checkpoints."""
+async def _every(seconds: float, act: Callable[[], object], what: str, threads: ThreadPoolExecutor) -> None:
+    """Do it on a timer. A failure is logged and tried again at the next turn: readers are served by the log, not by its upkeep."""
     loop = asyncio.get_running_loop()
     while True:
-        await asyncio.sleep(exchange.settings.checkpoint_seconds)
+        await asyncio.sleep(seconds)
         try:
-            await loop.run_in_executor(threads, exchange.watch.sign_new)
+            await loop.run_in_executor(threads, act)
         except Exception:  # noqa: BLE001 -- the timer must outlive any failure; it is logged, and the next turn tries again
-            _LOG.exception("signing a checkpoint failed; it is tried again")
+            _LOG.exception("%s failed; it is tried again", what)

@@ -43,7 +43,9 @@ async def items(request: HttpRequest) -> Response:
     exchange = here.exchange
 
     def ask(stop: Stop) -> Answer:
-        return exchange.disclose.read(read, caller(exchange, token), stop)
+        with exchange.disclose.counting_strangers(read):
+            principal = caller(exchange, token)
+        return exchange.disclose.read(read, principal, stop)
 
     seconds = exchange.settings.question_seconds
     answer = await answering(request, ask, threads=here.threads, watchers=here.watchers, seconds=seconds)
