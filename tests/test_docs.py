@@ -15,6 +15,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from conftest import World, make_world, serving
 from baybridge.audit.entry import Kind
 from baybridge.cli.main import baybridge as command_line
 from baybridge.errors import CODES
-from baybridge.exchange import ENVIRONMENT_PREFIX, Settings
+from baybridge.exchange import ENVIRONMENT_PREFIX, Exchange, Settings
 from baybridge.http.app import ROUTES
 from baybridge.principals.principal import LOCAL_OPERATOR
 from baybridge.wire.terms import TermsShape
@@ -331,7 +332,12 @@ def test_every_kind_of_entry_is_documented() -> None:
 
 
 @pytest.mark.slow
-def test_the_facts_of_each_entry_are_those_of_the_page(flights: World) -> None:
+def test_the_facts_of_each_entry_are_those_of_the_page(flights: World, tmp_path: Path) -> None:
+    kept = {"checkpoint_copy": str(tmp_path / "copy.json")}
+    shutil.copytree(flights.root, tmp_path / "other")
+    with Exchange.open(tmp_path / "other", flags=kept) as other:  # goes its own way from here, and is what is kept outside
+        other.administer.add_principal(LOCAL_OPERATOR, "bts", "another", "person", ["analyst"])
+        other.sign()
     agreement = flights.sign(flights.terms())
     admin, steward = flights.person("bts", "admin"), flights.person("bts", "steward")
     issued = flights.exchange.administer.issue_token(admin, steward.id, expires=None, purpose=None)
@@ -343,6 +349,8 @@ def test_the_facts_of_each_entry_are_those_of_the_page(flights: World) -> None:
         assert client.post(f"/api/v1/agreements/{agreement.id}/revoke", json={"reason": "no"}).status_code == 403
         assert server.client().get(address).status_code == 401
     flights.exchange.erase.erase(admin, "bts", stop=1000)
+    with Exchange.open(flights.root, flags=kept) as exchange:
+        exchange.outside.restore(LOCAL_OPERATOR, who="the operator", reason="a test")
     flights.exchange.rotate.rotate(LOCAL_OPERATOR)
     auditor = flights.person("bts", "auditor")
     run = flights.exchange.watch.entries(auditor, "bts", start=0, limit=1000)

@@ -162,6 +162,7 @@ def test_kinds_keep_their_names() -> None:
         "counts",
         "side_records_erased",
         "key_rotated",
+        "restored",
     ]
 
 

@@ -26,6 +26,7 @@ from baybridge.operate.administer import Administer
 from baybridge.operate.erase import Erase
 from baybridge.operate.home import Home, Keys, find_home, make_home, read_keys, require_origin
 from baybridge.operate.look import Look
+from baybridge.operate.outside import Outside
 from baybridge.operate.prove import Prove
 from baybridge.operate.rotate import Rotate, settle_rotation
 from baybridge.operate.watch import Watch
@@ -38,6 +39,7 @@ _OWN_VARIABLES: Final = frozenset({"BAYBRIDGE_HOME", "BAYBRIDGE_URL", "BAYBRIDGE
 
 _PORTS: Final = msgspec.Meta(ge=0, le=65535)
 _SECONDS: Final = msgspec.Meta(gt=0)
+_PLACE: Final = msgspec.Meta(pattern=r"^(/.+|https?://.+)?\Z")
 _DAYS: Final = msgspec.Meta(ge=0, le=36_500)
 _MEMORY: Final = msgspec.Meta(pattern=r"^[1-9][0-9]{0,5} ?[KMGT]i?B\Z")
 
@@ -56,6 +58,9 @@ class Settings:
     extract_wait_seconds: float = _setting(2.0, "How long a request waits for an extract that is being made, before it gets 503.", _SECONDS)
     question_seconds: float = _setting(10.0, "How long a question may run before it is stopped.", _SECONDS)
     checkpoint_seconds: float = _setting(1.0, "How often `serve` signs the logs that have grown.", _SECONDS)
+    checkpoint_copy: str = _setting(
+        "", "Where each log's newest checkpoint is kept outside the home: a file's absolute path, or a URL that takes GET and PUT.", _PLACE
+    )
     side_record_days: int = _setting(0, "How long side records are kept, in days; 0 keeps them until someone erases them.", _DAYS)
     build_memory: str = _setting("1GB", "The memory that a publication or the making of an extract may use.", _MEMORY)
     engine_memory: str = _setting("512MB", "The memory that the questions on one extract may use together.", _MEMORY)
@@ -88,8 +93,23 @@ def load_settings(home: Home, *, flags: Mapping[str, object], environment: Mappi
             chosen[name] = (value, "flag")
     values = {name: _parse(known[name], value, origin) for name, (value, origin) in chosen.items()}
     require_origin(values["origin"])
+    _require_outside(values["checkpoint_copy"], home)
     listed = tuple(Setting(name, values[name], chosen[name][1], known[name].metadata["doc"]) for name in known)
     return Settings(**values), listed
+
+
+def _require_outside(place: str, home: Home) -> None:
+    if place.startswith("/") and Path(place).resolve().is_relative_to(home.root.resolve()):
+        raise Invalid(
+            "settings_invalid",
+            "The setting checkpoint_copy names a place inside the home.",
+            advice=Advice(
+                rule="What shows that a home was set back is kept outside it.",
+                who_can_change="the operator",
+                next_step="Name a place where whoever keeps the home cannot set it back too.",
+            ),
+            places=(Place("checkpoint_copy", "inside the home"),),
+        )
 
 
 def _read_file(home: Home) -> dict[str, object]:
@@ -133,6 +153,7 @@ _RULES: Final = {
     "int": "a whole number",
     "float": "a number of seconds above 0",
     "str": "a text",
+    "checkpoint_copy": "a file's absolute path outside the home, an http or https URL, or empty",
     "side_record_days": "a whole number of days from 0 to 36500",
     "port": "a whole number from 0 to 65535",
     "build_memory": _MEMORY_RULE,
@@ -158,6 +179,7 @@ class Exchange:
     prove: Prove
     erase: Erase
     rotate: Rotate
+    outside: Outside
     catalog: Look
 
     @classmethod
@@ -201,8 +223,16 @@ class Exchange:
             prove=Prove(database, log, watch),
             erase=Erase(database, log, _now, settings.side_record_days),
             rotate=Rotate(home, database, log, _now, keys),
+            outside=Outside(settings.checkpoint_copy, home, database, log, watch, secrets.token_bytes),
             catalog=Look(database),
         )
+
+    def sign(self) -> None:
+        """Sign the logs that have grown, and keep their checkpoints outside the home too."""
+        try:
+            self.watch.sign_new()
+        finally:  # one log that cannot be signed must not keep the others from being kept
+            self.outside.renew()
 
     def expire(self) -> None:
         """What is due by the clock: side records that were kept for their days are erased."""

@@ -49,6 +49,7 @@ class Kind(StrEnum):
     COUNTS = "counts"
     SIDE_RECORDS_ERASED = "side_records_erased"
     KEY_ROTATED = "key_rotated"
+    RESTORED = "restored"
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,9 +181,17 @@ class LocalOperator:
         return str(self.exchange.watch.verifier(organization))
 
     def verify_log(self, organization: str, checkpoints: Sequence[str] = (), key: str | None = None) -> LogVerdict:
-        """Re-hash every entry of a log from what is stored, and compare with all kept checkpoints and with what is given."""
-        verdict = self.exchange.watch.verify(organization, tuple(checkpoints), None if key is None else Verifier.parse(key))
+        """Re-hash every entry of a log from what is stored, and compare with all kept checkpoints, also outside, and those given."""
+        kept = self.exchange.outside.kept(organization)
+        pinned = Verifier.parse(key) if key is not None else kept and kept[1]
+        notes = (*checkpoints, *([kept[0]] if kept else []))
+        verdict = self.exchange.watch.verify(organization, notes, pinned)
         return LogVerdict(verdict.organization, verdict.size, verdict.root, verdict.findings)
+
+    def restore(self, *, who: str, reason: str) -> list[dict[str, str]]:
+        """Say in every log that the home was set back in time, and give what was lost."""
+        lost = self.exchange.outside.restore(LOCAL_OPERATOR, who=who, reason=reason)
+        return [{"organization": each.organization, "lost": each.how} for each in lost]
 
     def rotate_key(self) -> tuple[str, ...]:
         """Hand over to a new signing key, and give it as the verifier of each log."""

@@ -101,7 +101,7 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
         watchers = ThreadPoolExecutor(WATCHERS, thread_name_prefix="watcher")
         app.state.serving = Serving(exchange, Cursors(exchange.keys.cursor), threads, watchers)
         turns = (
-            asyncio.create_task(_every(exchange.settings.checkpoint_seconds, exchange.watch.sign_new, "signing a checkpoint", threads)),
+            asyncio.create_task(_every(exchange.settings.checkpoint_seconds, exchange.sign, "signing a checkpoint", threads)),
             asyncio.create_task(_every(COUNT_SECONDS, exchange.log.enter_counts, "entering counts", threads)),
             asyncio.create_task(_every(ERASE_SECONDS, exchange.expire, "erasing side records", threads)),
         )

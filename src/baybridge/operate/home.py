@@ -174,7 +174,6 @@ def make_next_key(home: Home) -> Ed25519PrivateKey:
     key = Ed25519PrivateKey.generate()
     home.next_key.unlink(missing_ok=True)
     _write_once(home.next_key, _pem(key))
-    _sync_folder(home.next_key.parent)
     return key
 
 
@@ -218,8 +217,12 @@ def _sync_folder(path: Path) -> None:
 
 def _write_once(path: Path, content: bytes) -> None:
     """Write the file whole, with mode 600, or not at all. One that is there already is kept: nothing else has its content."""
-    if path.exists():
-        return
+    if not path.exists():
+        replace_file(path, content)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a file of that content, with mode 600, in the place of what is there: all of it and durably, or nothing."""
     partial = path.with_name(path.name + ".partial")
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -228,6 +231,7 @@ def _write_once(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.rename(path)
+    _sync_folder(path.parent)
 
 
 def _read_key(path: Path) -> bytes:

@@ -61,3 +61,10 @@ class ErasureShape(Shape, frozen=True, kw_only=True):
     erased: int
     entry: int | None
     gone: bool
+
+
+class CheckpointCopyShape(Shape, frozen=True, kw_only=True):
+    """What is kept outside a home: the public key that signed (base64), and each log's newest checkpoint by organization."""
+
+    key: str
+    checkpoints: dict[str, str]
