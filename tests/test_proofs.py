@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import importlib
 import json
 import os
 import random
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from conftest import CONSUMER, PROVIDER, Server, World, make_world, serving
 
 from baybridge.audit import log as audit_log
 from baybridge.audit.entry import Kind, encode
 from baybridge.client import receipts
 from baybridge.errors import BaybridgeError
+from baybridge.exchange import Exchange
 from baybridge.http.faces import MAX_BODY
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("proofs")]
@@ -249,3 +256,26 @@ def test_a_changed_receipt_does_not_verify(logged: Logged) -> None:
         receipts.verify(text, other)
     assert len(text) < MAX_BODY
     assert receipts.verify(text, key).index == 700
+
+
+def test_a_log_that_is_older_than_tiles_gets_their_roots_with_the_migration(tmp_path: Path) -> None:
+    """A catalog as it was before the revision, with entries in it, is brought up to date, and has what the appends would have left."""
+    world = make_world(tmp_path / "home")
+    fill(world, 700)
+    with world.exchange.database.read() as connection:
+        roots_before = audit_log.all_tile_roots(connection, PROVIDER)
+    assert len(roots_before) == 2
+    world.exchange.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "home" / "catalog.sqlite", isolation_level=None)) as catalog:
+        catalog.execute("DROP TABLE tile_roots")
+        catalog.execute("DROP TABLE key_rotations")
+    module = importlib.import_module("baybridge.migrations.versions.r0004_log_for_others")
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'home' / 'catalog.sqlite'}")
+    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        module.upgrade()
+    engine.dispose()
+    with Exchange.open(tmp_path / "home") as exchange:
+        with exchange.database.read() as connection:
+            assert audit_log.all_tile_roots(connection, PROVIDER) == roots_before
+        exchange.watch.checkpoint(PROVIDER)
+        assert exchange.watch.verify(PROVIDER, ()).findings == ()
