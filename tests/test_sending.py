@@ -279,9 +279,9 @@ def test_at_most_256_kb_of_an_answer_are_in_flight(tmp_path: Path) -> None:
     assert 64 * 1024 < greatest <= 256 * 1024
 
 
-def test_a_small_answer_on_a_kept_connection_waits_for_no_acknowledgement(shown: Shown) -> None:
+def test_a_small_answer_on_a_kept_connection_waits_for_no_acknowledgement(server: Server) -> None:
     """Without TCP_NODELAY each answer but the first few takes the 40 ms of a delayed acknowledgement (RFC 9293, section 3.7.4)."""
-    with serving(shown.world.root) as server, server.client() as client:
+    with server.client() as client:
         took = []
         for _ in range(60):
             before = time.monotonic()
