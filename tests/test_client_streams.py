@@ -120,10 +120,9 @@ def test_a_download_is_the_bytes_that_the_log_says(exchange: World, server: Serv
     assert [int(row["id"]) for row in csv.DictReader(data.decode().splitlines())] == list(range(ROWS))
     assert [each.name for each in tmp_path.iterdir()] == ["many.csv"]
     assert (tmp_path / "many.csv").stat().st_mode & 0o777 == 0o600
-    (opening,) = found.provenance.entries
     with Client(server.url, exchange.secrets["bts", "auditor"]) as auditor:
         entries = [json.loads(data) for _, data in auditor.all_entries("bts")]
-    ends = [each for each in entries if each["kind"] == "stream_ended" and f"bts/{each['opening']}" == opening]
+    ends = [each for each in entries if each["kind"] == "stream_ended" and f"bts/{each['opening']}" == found.provenance.entry]
     assert [(each["ending"], each["sha256"], each["bytes"]) for each in ends] == [("whole", found.sha256, found.bytes)]
 
 

@@ -5,6 +5,8 @@ from baybridge.client.awaiting import AsyncClient
 from baybridge.client.exceptions import RowsRejected
 from baybridge.client.logs import LogVerdict
 from baybridge.client.questions import Question, Selection
+from baybridge.client.receipts import Receipt
+from baybridge.client.receipts import verify as verify_receipt
 from baybridge.client.results import Page, Provenance, Table
 from baybridge.client.uploads import chunks
 from baybridge.client.waiting import Client
@@ -17,8 +19,10 @@ __all__ = [
     "Page",
     "Provenance",
     "Question",
+    "Receipt",
     "RowsRejected",
     "Selection",
     "Table",
     "chunks",
+    "verify_receipt",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from baybridge.client import calls
-from baybridge.client.call import Address, Arrival, Flow, Walk, Whole
+from baybridge.client.methods import Address, Arrival, Flow, Walk, Whole
 
 
 class Addresses:
@@ -83,3 +83,10 @@ class Addresses:
     keys = Address(calls.audit.keys)
     entries = Address(calls.audit.entries)
     all_entries = Walk(calls.audit.all_entries, calls.audit.decoded)
+    tile = Address(calls.audit.tile)
+    bundle = Address(calls.audit.bundle)
+    inclusion_proof = Address(calls.audit.inclusion_proof)
+    consistency_proof = Address(calls.audit.consistency_proof)
+    receipt = Address(calls.audit.receipt)
+    my_receipt = Address(calls.audit.my_receipt)
+    erase_side_records = Address(calls.audit.erase_side_records)

@@ -1,12 +1,11 @@
-"""One address of the server as a value, and what makes a method of both clients from it. It sends nothing."""
+"""One request to the server as a value, and what its answer becomes. It sends nothing."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Generic, ParamSpec, Protocol, Self, TypeAlias, TypeVar, overload
+from typing import Any, BinaryIO, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import httpx2
 import msgspec
@@ -19,7 +18,6 @@ _REPEATABLE: Final = frozenset({"GET", "PUT", "DELETE"})  # RFC 9110, section 9.
 T = TypeVar("T")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-P = ParamSpec("P")
 
 Source: TypeAlias = Path | BinaryIO | Iterable[bytes]
 """What an upload is read from."""
@@ -93,172 +91,3 @@ class Receiver(Protocol[R_co]):
 
     def close(self) -> None:
         """Let go: after the end, or of what has not come to it."""
-
-
-class Waiting(Protocol):
-    """A client that waits for the answer."""
-
-    def perform(self, call: Call[T]) -> T:
-        """Send it, and read the answer."""
-
-    def walk(self, steps: Steps[T], each: Callable[[T], Iterable[R]]) -> Iterator[R]:
-        """Perform the calls one after the other, and give what `each` finds in an answer."""
-
-    def run(self, plan: Plan[R]) -> R:
-        """Perform the calls one after the other, and give what they come to."""
-
-    def flow(self, call: Call[Receiver[R]]) -> Iterator[R]:
-        """Send it, and give what its receiver gives while the answer arrives."""
-
-    def arrive(self, call: Call[Receiver[R]]) -> R:
-        """Send it, and give the one thing that its receiver gives."""
-
-
-class Awaiting(Protocol):
-    """A client whose answers are awaited."""
-
-    async def perform(self, call: Call[T]) -> T:
-        """Send it, and read the answer."""
-
-    def walk(self, steps: Steps[T], each: Callable[[T], Iterable[R]]) -> AsyncIterator[R]:
-        """Perform the calls one after the other, and give what `each` finds in an answer."""
-
-    async def run(self, plan: Plan[R]) -> R:
-        """Perform the calls one after the other, and give what they come to."""
-
-    def flow(self, call: Call[Receiver[R]]) -> AsyncIterator[R]:
-        """Send it, and give what its receiver gives while the answer arrives."""
-
-    async def arrive(self, call: Call[Receiver[R]]) -> R:
-        """Send it, and give the one thing that its receiver gives."""
-
-
-class Address(Generic[P, T]):
-    """A method of both clients: builds a call from its arguments, and performs it."""
-
-    def __init__(self, build: Callable[P, Call[T]]) -> None:
-        """`build` also gives the method its parameters and its text."""
-        self._build = build
-        self.__doc__ = build.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, client: Waiting, owner: type) -> Callable[P, T]: ...
-    @overload
-    def __get__(self, client: Awaiting, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
-    def __get__(self, client: Any, owner: type) -> Any:
-        """Bind it to the client."""
-        if client is None:
-            return self
-
-        @functools.wraps(self._build)
-        def method(*arguments: P.args, **named: P.kwargs) -> Any:
-            return client.perform(self._build(*arguments, **named))
-
-        return method
-
-
-class Walk(Generic[P, T, R]):
-    """A method of both clients that gives one thing after the other, over as many calls as that takes."""
-
-    def __init__(self, build: Callable[P, Steps[T]], each: Callable[[T], Iterable[R]]) -> None:
-        """`each` gives what is in one answer."""
-        self._build = build
-        self._each = each
-        self.__doc__ = build.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, client: Waiting, owner: type) -> Callable[P, Iterator[R]]: ...
-    @overload
-    def __get__(self, client: Awaiting, owner: type) -> Callable[P, AsyncIterator[R]]: ...
-    def __get__(self, client: Any, owner: type) -> Any:
-        """Bind it to the client."""
-        if client is None:
-            return self
-
-        @functools.wraps(self._build)
-        def method(*arguments: P.args, **named: P.kwargs) -> Any:
-            return client.walk(self._build(*arguments, **named), self._each)
-
-        return method
-
-
-class Whole(Generic[P, R]):
-    """A method of both clients that takes several calls for one result."""
-
-    def __init__(self, build: Callable[P, Plan[R]]) -> None:
-        """`build` also gives the method its parameters and its text."""
-        self._build = build
-        self.__doc__ = build.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, client: Waiting, owner: type) -> Callable[P, R]: ...
-    @overload
-    def __get__(self, client: Awaiting, owner: type) -> Callable[P, Coroutine[Any, Any, R]]: ...
-    def __get__(self, client: Any, owner: type) -> Any:
-        """Bind it to the client."""
-        if client is None:
-            return self
-
-        @functools.wraps(self._build)
-        def method(*arguments: P.args, **named: P.kwargs) -> Any:
-            return client.run(self._build(*arguments, **named))
-
-        return method
-
-
-class Flow(Generic[P, R]):
-    """A method of both clients that gives one thing after the other, while the answer of one call arrives."""
-
-    def __init__(self, build: Callable[P, Call[Receiver[R]]]) -> None:
-        """`build` also gives the method its parameters and its text."""
-        self._build = build
-        self.__doc__ = build.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, client: Waiting, owner: type) -> Callable[P, Iterator[R]]: ...
-    @overload
-    def __get__(self, client: Awaiting, owner: type) -> Callable[P, AsyncIterator[R]]: ...
-    def __get__(self, client: Any, owner: type) -> Any:
-        """Bind it to the client."""
-        if client is None:
-            return self
-
-        @functools.wraps(self._build)
-        def method(*arguments: P.args, **named: P.kwargs) -> Any:
-            return client.flow(self._build(*arguments, **named))
-
-        return method
-
-
-class Arrival(Generic[P, R]):
-    """A method of both clients that gives one result, when all of a long answer has been taken in."""
-
-    def __init__(self, build: Callable[P, Call[Receiver[R]]]) -> None:
-        """`build` also gives the method its parameters and its text."""
-        self._build = build
-        self.__doc__ = build.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, client: Waiting, owner: type) -> Callable[P, R]: ...
-    @overload
-    def __get__(self, client: Awaiting, owner: type) -> Callable[P, Coroutine[Any, Any, R]]: ...
-    def __get__(self, client: Any, owner: type) -> Any:
-        """Bind it to the client."""
-        if client is None:
-            return self
-
-        @functools.wraps(self._build)
-        def method(*arguments: P.args, **named: P.kwargs) -> Any:
-            return client.arrive(self._build(*arguments, **named))
-
-        return method

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import asdict, dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import httpx2
 import msgspec
@@ -26,7 +26,7 @@ _LINES: Final = msgspec.json.Decoder(dict[str, Any])
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where rows came from. `entries` are the log entries of their disclosure, as log/index; reads of public data have none.
+    """Where rows came from. `entry` is the log entry of their disclosure, as log/index; reads of public data have none.
 
     `agreement` is the one that they were read under; owners and the public read without. `retrieved` is an RFC 3339 instant by the
     server's clock.
@@ -36,8 +36,16 @@ class Provenance:
     version: int
     agreement: str | None
     purpose: str | None
-    entries: tuple[str, ...]
+    entry: str | None
     retrieved: str | None
+
+
+class Sourced(Protocol):
+    """What says where it came from."""
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where it came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +114,12 @@ def provenance_of(response: httpx2.Response, dataset: str) -> Provenance:
 
 
 def _provenance(response: httpx2.Response, dataset: str, version: int) -> Provenance:
-    sent, entry = response.request.headers, response.headers.get("baybridge-entry")
     return Provenance(
         dataset=dataset,
         version=version,
         agreement=response.headers.get("baybridge-agreement"),
-        purpose=sent.get("baybridge-purpose"),
-        entries=() if entry is None else (entry,),
+        purpose=response.request.headers.get("baybridge-purpose"),
+        entry=response.headers.get("baybridge-entry"),
         retrieved=_instant(response.headers.get("date", "")),
     )
 
