@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import FLIGHTS, Server, World, make_world, serving
+from raw_http import sending
 
 from baybridge.client import AsyncClient, Client, exceptions, verify_receipt
 from baybridge.errors import Corrupt, Invalid
@@ -46,6 +47,7 @@ def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made.publish("bts.flights", FLIGHTS, key=("flight",))
     made.publish("bts.open", b"a\n1\n", access="public")
     made.sign(made.terms())
+    made.exchange.watch.checkpoint("bts")
     yield made
     made.exchange.close()
 
@@ -140,6 +142,35 @@ def test_a_proof_holds_for_the_signed_root(auditor: Client) -> None:
     assert [index for index, data in auditor.all_entries("bts") if leaf(data) == proved.leaf] == [1]
     grown = auditor.consistency_proof("bts", 2, size)
     assert (grown.old_size, grown.new_size, grown.new_root) == (2, size, root)
+
+
+@pytest.mark.parametrize("kind", ["inclusion", "consistency"])
+def test_a_proof_that_does_not_hold_is_never_handed_on(server: Server, kind: str) -> None:
+    asked = {"inclusion": {"index": 1}, "consistency": {"from": 2}}[kind]
+    proof = server.client().get(f"/api/v1/audit/bts/proof/{kind}", params=asked).json()
+    bad = base64.b64encode(bytes(32)).decode()
+    changes = {"root": bad, "leaf": bad, "old_root": bad, "new_root": bad, "hashes": [bad, *proof["hashes"][1:]]}
+    for name in changes.keys() & proof.keys():
+        assert proved(kind, proof | {name: changes[name]}) is False, name
+    assert proved(kind, proof | {"hashes": ["no hash"]}) is False
+    assert proved(kind, proof)
+
+
+def proved(kind: str, proof: dict[str, object]) -> bool:
+    body = json.dumps(proof).encode()
+    with sending(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)) as url, Client(url, patience=0) as client:
+        try:
+            client.inclusion_proof("bts", 1) if kind == "inclusion" else client.consistency_proof("bts", 2)
+        except Corrupt:
+            return False
+        return True
+
+
+@pytest.mark.parametrize("sent", [b"", bytes(32), bytes(96)])
+def test_a_tile_with_other_than_its_hashes_is_not_understood(sent: bytes) -> None:
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(sent), sent)
+    with sending(answer) as url, Client(url, patience=0) as client, pytest.raises(exceptions.AnswerNotUnderstood):
+        client.tile("bts", 0, 0, 2)
 
 
 def leaf(data: bytes) -> str:

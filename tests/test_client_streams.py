@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import csv
 import hashlib
 import json
-import socket
-import struct
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from conftest import Server, World, make_world, serving
+from raw_http import sending
 
 from baybridge.client import AsyncClient, Client, Download, exceptions
 
@@ -43,30 +42,6 @@ def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def server(exchange: World) -> Iterator[Server]:
     with serving(exchange.root) as served:
         yield served
-
-
-@contextlib.contextmanager
-def sending(*answers: bytes, reset: bool = False) -> Iterator[str]:
-    """A server that sends these bytes, a connection each, and then ends the connection."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            for answer in answers:
-                connection, _ = listener.accept()
-                with connection:
-                    asked = b""
-                    while b"\r\n\r\n" not in asked:
-                        asked += connection.recv(65_536)
-                    connection.sendall(answer)
-                    if reset:
-                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            thread.join(10)
 
 
 def collect(url: str, into: list[object]) -> None:
@@ -203,3 +178,30 @@ def test_a_governed_answer_names_its_agreement(exchange: World, server: Server, 
         )
         assert {each.agreement for each in read} == {"AGR-0001"}
         assert client.items("bts.open").provenance.agreement is None
+
+
+def test_streamed_rows_take_no_memory_that_grows_with_them() -> None:
+    line = json.dumps({"words": "x" * 1000}).encode() + b"\n"
+    piece = line * 64
+    whole = CHUNKED + (b"%x\r\n%s\r\n" % (len(piece), piece)) * 300 + b"0\r\n\r\n"
+    with sending(whole) as url, Client(url) as client:
+        tracemalloc.start()
+        rows = sum(1 for _ in client.stream_rows("a.b"))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert rows == 64 * 300
+    assert peak < len(whole) / 8
+
+
+def test_a_download_that_is_given_up_leaves_no_file(tmp_path: Path) -> None:
+    over = threading.Event()
+
+    async def give_up(url: str) -> None:
+        async with AsyncClient(url) as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.download("a.b", tmp_path / "rows.ndjson", "ndjson"), 0.5)
+
+    with sending(WHOLE[:-5], until=over) as url:
+        asyncio.run(give_up(url))
+        over.set()
+    assert list(tmp_path.iterdir()) == []
