@@ -71,6 +71,7 @@ CODES: Final[dict[str, CodeFacts]] = {
     "request_under_way": CodeFacts(409, 75, "A request with this `Idempotency-Key` is being worked on; try again shortly."),
     "outcome_unknown": CodeFacts(409, 8, "A request with this `Idempotency-Key` was begun and never answered; read the present state."),
     "idempotency_key_reused": CodeFacts(422, 2, "The `Idempotency-Key` was sent before with another request."),
+    "precondition_failed": CodeFacts(412, 8, "The thing is not in the state that `If-Match` names; read it again and send its new `ETag`."),
     "agreements_affected": CodeFacts(
         409, 8, "The version would suspend agreements in force; `errors` names them, and nothing was published."
     ),

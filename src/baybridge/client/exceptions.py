@@ -188,6 +188,10 @@ class IdempotencyKeyReused(Conflict):
     """The `Idempotency-Key` was sent before with another request."""
 
 
+class PreconditionFailed(Conflict):
+    """The thing is not in the state that `If-Match` names; read it again and send its new `ETag`."""
+
+
 class AgreementsAffected(Conflict):
     """The version would suspend agreements in force; `errors` names them, and nothing was published."""
 
@@ -281,6 +285,7 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "request_under_way": RequestUnderWay,
     "outcome_unknown": OutcomeUnknown,
     "idempotency_key_reused": IdempotencyKeyReused,
+    "precondition_failed": PreconditionFailed,
     "agreements_affected": AgreementsAffected,
     "rows_rejected": RowsRejected,
     "extract_building": ExtractBuilding,

@@ -23,7 +23,7 @@ from baybridge.http import idempotency
 from baybridge.http.addresses import ADDRESSES
 from baybridge.http.contract import ADDRESS, Address
 from baybridge.http.cursors import Cursors
-from baybridge.http.faces import Serving, parameters
+from baybridge.http.faces import Serving, expected, parameters
 from baybridge.http.openapi import document
 from baybridge.http.problems import on_departure, on_error, on_failure, on_http_exception
 
@@ -34,12 +34,13 @@ _LOG: Final = logging.getLogger("baybridge.http")
 
 
 def _route(address: Address) -> Route:
-    """The route of a row, which its handler finds in the scope. In the API no parameter is ignored, read by the handler or not."""
+    """The route of a row, which its handler finds in the scope. In the API no parameter and no condition is ignored."""
 
     async def answer(request: Request) -> Response:
         request.scope[ADDRESS] = address
         if address.is_api:
             parameters(request)
+            expected(request)
         if address.once and idempotency.HEADER in request.headers:
             return await idempotency.once(address, request)
         return await address.handler(request)
