@@ -10,14 +10,16 @@ import msgspec
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from baybridge.disclose import Answer, Ask, Encodable, Examination, Request, SortKey, StreamRequest, UsedColumn
+from baybridge.disclose import Answer, Ask, Encodable, Examination, Read, Request, SortKey, StreamRequest, UsedColumn
 from baybridge.errors import Advice, Invalid, Place
+from baybridge.exchange import Exchange
 from baybridge.http.contract import Parameter
 from baybridge.http.cursors import Cursor, Cursors, question_hash
 from baybridge.http.faces import bearer, caller, parameters, serving
 from baybridge.http.rest.formats import FORMATS, PAGES, Format, negotiate
 from baybridge.http.sending import AnswerResponse, StreamResponse, answering
 from baybridge.names import DatasetName, parse_purpose
+from baybridge.principals.principal import Principal
 from baybridge.terms import cql2
 from baybridge.wire.collections import ItemsShape
 from baybridge.wire.shape import LinkShape
@@ -60,7 +62,7 @@ async def items(request: HttpRequest) -> Response:
     whole = parse_stream(request, given, streamed)
     sending = here.sending(seconds=here.exchange.settings.stream_seconds)
     leaving = await answering(
-        request, lambda stop: here.exchange.disclose.stream(whole, caller(here.exchange, token), stop), sending=sending
+        request, lambda stop: here.exchange.disclose.stream(whole, reader(here.exchange, whole, token), stop), sending=sending
     )
     if isinstance(leaving, Answer):
         return AnswerResponse(leaving, sending=sending)
@@ -71,8 +73,16 @@ async def reading(request: HttpRequest, read: Request | Examination, token: str 
     """Bring a parsed question to the door, and send what comes back."""
     here = serving(request)
     sending = here.sending()
-    answer = await answering(request, lambda stop: here.exchange.disclose.read(read, caller(here.exchange, token), stop), sending=sending)
+    answer = await answering(
+        request, lambda stop: here.exchange.disclose.read(read, reader(here.exchange, read, token), stop), sending=sending
+    )
     return AnswerResponse(answer, sending=sending)
+
+
+def reader(exchange: Exchange, read: Read, token: str | None) -> Principal | None:
+    """Who reads; None without a token. A token that is not valid is refused, and counted: there is no one to enter."""
+    with exchange.disclose.counting_strangers(read):
+        return caller(exchange, token)
 
 
 def parse(request: HttpRequest, given: dict[str, str], cursors: Cursors) -> Request:
