@@ -77,6 +77,7 @@ CODES: Final[dict[str, CodeFacts]] = {
     ),
     "rows_rejected": CodeFacts(422, 8, "Some cells do not fit the schema; nothing was published."),
     # Unavailable: wait, then the same request succeeds.
+    "busy": CodeFacts(503, 75, "The server has as many requests of this kind as it takes at once; try again shortly."),
     "extract_building": CodeFacts(503, 75, "The extract for this agreement and version is being made; try again shortly."),
     "limit_reached": CodeFacts(429, 75, "The day's requests or rows under the agreement are used up; `Retry-After` is at midnight UTC."),
     "log_unavailable": CodeFacts(503, 10, "The audit log cannot be written, so nothing is served."),

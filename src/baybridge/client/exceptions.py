@@ -202,6 +202,10 @@ class RowsRejected(Conflict):
     report: PublishReport | None = None
 
 
+class Busy(Unavailable):
+    """The server has as many requests of this kind as it takes at once; try again shortly."""
+
+
 class ExtractBuilding(Unavailable):
     """The extract for this agreement and version is being made; try again shortly."""
 
@@ -296,6 +300,7 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "precondition_failed": PreconditionFailed,
     "agreements_affected": AgreementsAffected,
     "rows_rejected": RowsRejected,
+    "busy": Busy,
     "extract_building": ExtractBuilding,
     "limit_reached": LimitReached,
     "log_unavailable": LogUnavailable,

@@ -16,9 +16,9 @@ from starlette.responses import Response
 from baybridge.errors import Advice, Conflict, Invalid, Place, Refused
 from baybridge.exchange import Exchange
 from baybridge.expected import WHATEVER, Expected
-from baybridge.http.contract import address_of
+from baybridge.http.contract import Token, address_of
 from baybridge.http.cursors import Cursors
-from baybridge.http.sending import SEND_SECONDS, Sending, in_thread
+from baybridge.http.sending import Crew, Sending
 from baybridge.names import nearest
 from baybridge.principals.principal import Principal
 
@@ -32,17 +32,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What the application holds while it runs."""
+    """What the application holds while it runs. `strangers` is the crew of requests that carry no token, or to which none matters."""
 
     exchange: Exchange
     cursors: Cursors
     openapi: bytes
-    threads: ThreadPoolExecutor
+    crew: Crew
+    strangers: Crew
     watchers: ThreadPoolExecutor
 
-    def sending(self, *, seconds: float = SEND_SECONDS) -> Sending:
-        """What an answer is sent with, for at most so many seconds."""
-        return Sending(self.threads, self.watchers, self.exchange.settings.question_seconds, seconds)
+    def crew_of(self, request: Request) -> Crew:
+        """Whose turn a request takes. The probes outside the API must be answered however many strangers ask."""
+        address = address_of(request)
+        stranger = address.who.token is Token.UNREAD or "authorization" not in request.headers
+        return self.strangers if address.is_api and stranger else self.crew
+
+    def sending(self, request: Request, *, seconds: float) -> Sending:
+        """What the answer to a request is sent with, for at most so many seconds."""
+        return Sending(self.crew_of(request), self.watchers, self.exchange.settings.question_seconds, seconds)
 
 
 def serving(request: Request) -> Serving:
@@ -52,9 +59,9 @@ def serving(request: Request) -> Serving:
 
 
 async def call(request: Request, verb: Callable[[Exchange], T]) -> T:
-    """Run a verb in a thread."""
+    """Run a verb in a thread of the request's crew."""
     here = serving(request)
-    return await in_thread(here.threads, lambda: verb(here.exchange))
+    return await here.crew_of(request).take(lambda: verb(here.exchange))
 
 
 def bearer(request: Request) -> str | None:

@@ -15,9 +15,8 @@ from baybridge.catalog.schema import parse_table_schema, queryables_schema, to_t
 from baybridge.errors import Conflict, Invalid, Place
 from baybridge.exchange import Exchange
 from baybridge.http.contract import Parameter
-from baybridge.http.faces import bearer, body, call, expected, json_response, parameters, serving, signed_in, upload
+from baybridge.http.faces import bearer, body, call, expected, json_response, parameters, signed_in, upload
 from baybridge.http.problems import problem_response
-from baybridge.http.sending import in_thread
 from baybridge.http.shapes import collection_shape, publish_report, purge_shape, version_shape
 from baybridge.names import DatasetName
 from baybridge.operate.look import Described, History
@@ -138,8 +137,7 @@ async def publish(request: Request) -> Response:
     def act(exchange: Exchange) -> Publication:
         return exchange.publish.publish(signed_in(exchange, token), name, sent)
 
-    here = serving(request)
-    publication = await in_thread(here.threads, lambda: act(here.exchange))
+    publication = await call(request, act)
     report = publish_report(publication)
     if publication.rows_rejected and not sent.dry_run:
         return problem_response(request, rows_rejected(publication), report=report)
