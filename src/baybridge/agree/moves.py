@@ -82,7 +82,7 @@ def propose(
 ) -> Agreement:
     """A side puts its text on the table: other terms, or with None those that stand. Other terms void every approval and signature."""
     (side,) = SIDES[action]
-    require_role(principal, agreement.party(side), *PROPOSERS[action])
+    require_role(principal, agreement.party(side), *PROPOSERS[action], scope=Scope.AGREE)
     exact = require_understood(agreement) if terms is None else terms
     _require_same_dataset(exact, agreement)
     state = transition(agreement, action, desk.clock())

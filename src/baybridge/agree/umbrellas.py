@@ -14,7 +14,7 @@ from baybridge.agree.guards import parse_text, require_digest
 from baybridge.agreements.agreement import Action
 from baybridge.agreements.umbrellas import Umbrella, add_umbrella, find_umbrella, umbrellas_of_party
 from baybridge.errors import Invalid, NotFound, Place
-from baybridge.principals.principal import Principal
+from baybridge.principals.principal import Principal, Role, Scope, require_role
 from baybridge.terms.terms import Terms
 from baybridge.wire.terms import TermsShape
 
@@ -54,6 +54,7 @@ class SignTogether:
         """A signatory signs every agreement under the umbrella, over the digest of all their digests in order."""
 
         def signed(connection: sa.Connection, umbrella: Umbrella) -> None:
+            require_role(principal, principal.organization, Role.SIGNATORY, scope=Scope.AGREE)
             require_digest(digest, umbrella.digest(), f"baybridge agreement list --umbrella {umbrella.id}")
             for agreement in umbrella.covered():
                 moves.sign(self.desk, connection, principal, agreement, agreement.terms_sha256)
