@@ -24,6 +24,7 @@ from baybridge.disclose import Disclose
 from baybridge.errors import Advice, BaybridgeError, Conflict, Invalid, Place
 from baybridge.names import nearest
 from baybridge.operate.administer import Administer
+from baybridge.operate.doctor import Check, Doctor, Files, not_looked_at
 from baybridge.operate.home import Home, Keys, find_home, make_home, read_keys, require_origin
 from baybridge.operate.look import Look
 from baybridge.operate.replies import Replies
@@ -238,6 +239,7 @@ class Exchange:
     watch: Watch
     catalog: Look
     replies: Replies
+    doctor: Doctor
 
     @classmethod
     def make(cls, root: Path, *, origin: str) -> Self:
@@ -261,6 +263,7 @@ class Exchange:
         extracts = Extracts(home.extracts, objects, memory_limit=settings.build_memory)
         engine = Engine(memory_limit=settings.engine_memory)
         workspaces = Workspaces(home.scratch)
+        watch = Watch(database, log, _now, keys.log)
         return cls(
             home=home,
             settings=settings,
@@ -293,9 +296,10 @@ class Exchange:
                 wrapping_key=keys.wrapping,
                 wait=settings.extract_wait_seconds,
             ),
-            watch=Watch(database, log, _now, keys.log),
+            watch=watch,
             catalog=Look(database),
             replies=Replies(database, _now),
+            doctor=Doctor(home, database, objects, watch, _now, secrets.token_bytes),
         )
 
     def failing_parts(self) -> list[str]:
@@ -319,6 +323,23 @@ class Exchange:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def examine(root: Path, *, environment: Mapping[str, str]) -> tuple[Check, ...]:
+    """Look at the home in that folder, also where it does not open. Raise NotFound where there is none."""
+    home = find_home(root.absolute())
+    database = _catalog(home)
+    files = Files(home, environment, lambda: _origins(home, environment), database)
+    found = files.checks()
+    database.close()
+    if not files.sound(found):
+        return (*found, *not_looked_at(home))
+    with Exchange.open(root, environment=environment) as exchange:
+        return (*found, *exchange.doctor.checks())
+
+
+def _origins(home: Home, environment: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(each.origin for each in load_settings(home, flags={}, environment=environment)[1])
 
 
 def _catalog(home: Home) -> Database:

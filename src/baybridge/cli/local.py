@@ -11,7 +11,7 @@ from baybridge.agreements.agreement import Agreement
 from baybridge.catalog.dataset import parse_access
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.client import LogVerdict, RowsRejected, chunks
-from baybridge.exchange import Exchange, Setting, load_settings
+from baybridge.exchange import Exchange, Setting, examine, load_settings
 from baybridge.http.rest.collections import rows_rejected
 from baybridge.http.server import serve
 from baybridge.http.shapes import (
@@ -24,6 +24,7 @@ from baybridge.http.shapes import (
     version_shape,
 )
 from baybridge.names import DatasetName
+from baybridge.operate.doctor import Check, server
 from baybridge.operate.home import find_home
 from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.publish import Declaration, Upload
@@ -43,6 +44,11 @@ def make_home(root: Path, *, origin: str) -> str:
 def listed_settings(root: Path) -> tuple[Setting, ...]:
     """Every setting of a home, with its origin."""
     return load_settings(find_home(root.absolute()), flags={}, environment=os.environ)[1]
+
+
+def examined(root: Path, url: str | None) -> tuple[Check, ...]:
+    """Every check of a home, and of the server at `url` where one is named."""
+    return (*examine(root, environment=os.environ), *([] if url is None else [server(url)]))
 
 
 class LocalOperator:
