@@ -126,6 +126,12 @@ LACKING = {
     ("POST", "/api/v1/notices/{notice}/read"),
     ("GET", "/api/v1/organizations/{organization}/approvals"),
     ("PUT", "/api/v1/organizations/{organization}/approvals"),
+    ("GET", "/api/v1/audit/{organization}/tile/entries/{number:path}"),
+    ("GET", "/api/v1/audit/{organization}/tile/{level}/{number:path}"),
+    ("GET", "/api/v1/audit/{organization}/proof/inclusion"),
+    ("GET", "/api/v1/audit/{organization}/proof/consistency"),
+    ("GET", "/api/v1/audit/{organization}/receipts/{index}"),
+    ("DELETE", "/api/v1/audit/{organization}/side-records"),
 }
 NOT_YET = ("/withdraw", "/restore", "/purge", "/queryables", "/profile", "/statistics", "/changes", "/diff/{other:int}")
 
@@ -170,6 +176,7 @@ def test_every_address_of_the_api_has_a_method() -> None:
             lambda: client.terminate("AGR-1", "r"),
             lambda: client.checkpoint("bts"),
             lambda: client.verifier("bts"),
+            lambda: client.keys("bts"),
             lambda: client.entries("bts"),
         ]
         for call in calls:

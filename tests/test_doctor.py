@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,10 @@ from typing import Any
 import pytest
 from conftest import FLIGHTS, World, make_world, serving
 
+from baybridge.audit.entry import Kind
+from baybridge.audit.log import Draft, Log
 from baybridge.cli.main import run
+from baybridge.exchange import Exchange
 from baybridge.names import DatasetName
 from baybridge.operate import doctor
 from baybridge.operate.doctor import free_disk
@@ -27,10 +31,18 @@ Examine = Callable[..., tuple[int, dict[str, dict[str, Any]], str]]
 
 
 @pytest.fixture
-def examine(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Examine:
+def kept_outside(tmp_path: Path) -> Path:
+    """Where checkpoints are kept outside of the home."""
+    (tmp_path / "elsewhere").mkdir()
+    return tmp_path / "elsewhere" / "checkpoints.json"
+
+
+@pytest.fixture
+def examine(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kept_outside: Path) -> Examine:
     """Runs the doctor on a home, and gives exit code, checks by id, and all that it printed."""
     for name in [name for name in os.environ if name.startswith("BAYBRIDGE_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("BAYBRIDGE_CHECKPOINT_COPY", str(kept_outside))
 
     def examine_one(root: Path, *more: str) -> tuple[int, dict[str, dict[str, Any]], str]:
         capfd.readouterr()
@@ -42,13 +54,14 @@ def examine(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[World]:
-    """A home with two versions, an agreement far from its end, and signed checkpoints."""
+def home(tmp_path: Path, kept_outside: Path) -> Iterator[World]:
+    """A home with two versions, an agreement far from its end, and signed checkpoints, here and outside."""
     world = make_world(tmp_path / "home")
     world.publish("bts.flights", FLIGHTS, key=("flight",))
     world.publish("bts.flights", FLIGHTS.replace(b"UA", b"ZZ"), key=("flight",))
     world.sign(world.terms())
-    world.exchange.watch.checkpoint("bts")
+    with Exchange.open(world.root, environment={"BAYBRIDGE_CHECKPOINT_COPY": str(kept_outside)}) as exchange:
+        exchange.sign()
     yield world
     world.exchange.close()
 
@@ -182,16 +195,45 @@ def test_a_log_that_was_altered_or_cut_short_fails(home: World, examine: Examine
     assert checks["log"]["evidence"].startswith("the log of bts: ")
 
 
-def test_a_clock_that_was_set_back_fails(tmp_path: Path, examine: Examine) -> None:
-    """The log's newest entry was made while the clock was a day ahead: the machine's clock is not moved, the log's is."""
-    world = make_world(tmp_path / "home")
-    ahead = world.exchange.log
-    ahead._clock = lambda: datetime.now(UTC) + timedelta(days=1)
-    world.exchange.administer.add_organization(LOCAL_OPERATOR, "late", "Late")
-    code, checks, _ = examine(world.root)
-    world.exchange.close()
+def test_a_log_that_does_not_go_on_from_what_is_kept_outside_fails(
+    home: World, examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BAYBRIDGE_CHECKPOINT_COPY")
+    assert not_well(examine(home.root)[1]) == {"outside": "warn"}
+    copy = tmp_path / "outside" / "checkpoints.json"
+    copy.parent.mkdir()
+    monkeypatch.setenv("BAYBRIDGE_CHECKPOINT_COPY", str(copy))
+    code, checks, _ = examine(home.root)
+    assert (code, checks["outside"]["evidence"]) == (0, "nothing is kept outside yet; the server does it")
+    home.exchange.close()
+    shutil.copytree(home.root, tmp_path / "yesterday")
+    with Exchange.open(home.root, environment={"BAYBRIDGE_CHECKPOINT_COPY": str(copy)}) as exchange:
+        exchange.administer.add_organization(LOCAL_OPERATOR, "faa", "FAA")
+        exchange.sign()
+    assert examine(home.root)[1]["outside"]["evidence"] == "every log goes on from the checkpoint kept outside"
+    shutil.rmtree(home.root)
+    shutil.copytree(tmp_path / "yesterday", home.root)
+    code, checks, _ = examine(home.root)
+    assert (code, not_well(checks)) == (9, {"outside": "fail"})
+    assert checks["outside"]["evidence"] == "there is no log of faa"
+    shutil.rmtree(copy.parent)
+    copy.parent.write_bytes(b"")
+    assert not_well(examine(home.root)[1]) == {"outside": "fail"}
+
+
+def test_a_clock_that_was_set_back_fails(home: World, examine: Examine) -> None:
+    """The machine's clock is not moved: a log whose clock is a day ahead makes the newest entry."""
+    ahead = Log(
+        database=home.exchange.database,
+        origin="exchange.example",
+        clock=lambda: datetime.now(UTC) + timedelta(days=1),
+        entropy=os.urandom,
+    )
+    with home.exchange.database.write() as connection:
+        ahead.append(connection, Draft("dot", Kind.ORGANIZATION_ACT, {}))
+    code, checks, _ = examine(home.root)
     assert (code, not_well(checks)) == (9, {"clock": "fail"})
-    assert checks["clock"]["evidence"] == "the newest entry of late is in the future"
+    assert checks["clock"]["evidence"] == "the newest entry of dot is in the future"
 
 
 def test_a_purge_that_is_not_done_warns(home: World, examine: Examine) -> None:
@@ -268,4 +310,4 @@ def test_what_is_not_well_is_told_to_people_with_what_mends_it(home: World, capf
     at = next(index for index, line in enumerate(lines) if line.startswith("fail  objects: "))
     assert lines[at + 1].startswith("        try:   cp -p BACKUP/objects/")
     assert lines[at + 2] == f"        docs:  {doctor.DOCS}#objects"
-    assert err == "1 of 13 checks failed.\n"
+    assert err == "1 of 14 checks failed.\n"

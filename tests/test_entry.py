@@ -162,6 +162,10 @@ def test_kinds_keep_their_names() -> None:
         "token_issued",
         "token_rotated",
         "token_revoked",
+        "counts",
+        "side_records_erased",
+        "key_rotated",
+        "restored",
     ]
 
 

@@ -277,3 +277,14 @@ def test_at_most_256_kb_of_an_answer_are_in_flight(tmp_path: Path) -> None:
         world.exchange.close()
     greatest = max(int(line.split()[1]) for line in said.splitlines() if line.startswith("held "))
     assert 64 * 1024 < greatest <= 256 * 1024
+
+
+def test_a_small_answer_on_a_kept_connection_waits_for_no_acknowledgement(server: Server) -> None:
+    """Without TCP_NODELAY each answer but the first few takes the 40 ms of a delayed acknowledgement (RFC 9293, section 3.7.4)."""
+    with server.client() as client:
+        took = []
+        for _ in range(60):
+            before = time.monotonic()
+            assert client.get("/livez").status_code == 200
+            took.append(time.monotonic() - before)
+    assert sorted(took)[30] < 0.03

@@ -82,10 +82,12 @@ CODES: Final[dict[str, CodeFacts]] = {
     "purge_unfinished": CodeFacts(
         503, 75, "A purge was begun and is not done; the server goes on with it, and serves nothing of the version."
     ),
+    "copy_unreachable": CodeFacts(503, 10, "The checkpoints kept outside the home cannot be read or written."),
     "query_limit": CodeFacts(503, 75, "The question ran into its time limit and was stopped."),
     "unreachable": CodeFacts(503, 10, "No server answers at the address; only a client ever says this."),
     # Corrupt: the operator must look.
     "corrupt": CodeFacts(500, 9, "Something stored is not what was written."),
+    "log_set_back": CodeFacts(500, 9, "A log of the home is not the one that the checkpoint kept outside it was signed over."),
     "checks_failed": CodeFacts(500, 9, "A verification found something wrong."),
     "answer_not_understood": CodeFacts(500, 10, "The answer is not of a shape that this client knows; only a client ever says this."),
     "internal": CodeFacts(500, 10, "The server failed; the request id finds the reason in its log."),

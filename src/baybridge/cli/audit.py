@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from baybridge.cli.session import Session, door_options
+from baybridge.cli.session import Session, door_options, home_option
 from baybridge.client import Client, LogVerdict
 from baybridge.errors import CODES
 
@@ -40,8 +40,9 @@ def checkpoint(session: Session, organization: str, out: Path | None) -> None:
 @audit.command("verify")
 @click.argument("organization", required=False)
 @click.option("--checkpoint", "checkpoints", multiple=True, type=_NOTE, help="A checkpoint that was kept elsewhere; repeatable.")
+@click.option("--key", help="The log's verifier key as it was kept elsewhere: every later key must have been handed over to.")
 @door_options
-def verify(session: Session, organization: str | None, checkpoints: tuple[Path, ...]) -> None:
+def verify(session: Session, organization: str | None, checkpoints: tuple[Path, ...], key: str | None) -> None:
     """Hash every entry of a log again, and compare with its checkpoints. Exit code 9 when something does not hold.
 
     With --home: of ORGANIZATION, or of every log. Over HTTP, with an auditor's token: of ORGANIZATION, or of the token's own; the entries
@@ -54,12 +55,27 @@ def verify(session: Session, organization: str | None, checkpoints: tuple[Path, 
         else:
             logs = (door.whoami().organization,) if isinstance(door, Client) else door.logs()
         given = {log: tuple(note for note in notes.values() if len(logs) == 1 or _is_of(note, log)) for log in logs}
-        verdicts = [door.verify_log(log, given[log]) for log in logs]
+        verdicts = [door.verify_log(log, given[log], key) for log in logs]
     strays = [str(path) for path, note in notes.items() if not any(note in kept for kept in given.values())]
     sound = not strays and not any(each.findings for each in verdicts)
     session.show({"ok": sound, "logs": verdicts, "strays": strays}, _lines(verdicts, strays))
     if not sound:
         click.get_current_context().exit(CODES["checks_failed"].exit_code)
+
+
+@audit.command("rotate-key")
+@home_option
+def rotate_key(session: Session) -> None:
+    """Hand the signing key of all logs of a home over to a new one.
+
+    Each log announces the new key in a note that both keys sign. Keys that were kept elsewhere lead on to it. The home must not be served
+    meanwhile.
+    """
+    with session.local() as operator:
+        verifiers = operator.rotate_key()
+    session.show(
+        {"verifiers": list(verifiers)}, [f"The new key: {each}" for each in verifiers] or ["The new key is in use; there is no log yet."]
+    )
 
 
 def _is_of(note: str, organization: str) -> bool:

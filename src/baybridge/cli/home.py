@@ -92,6 +92,20 @@ def _check_lines(check: Check) -> Iterator[str]:
         yield f"        docs:  {check.docs}"
 
 
+@click.command()
+@click.option("--who", required=True, help="Who put the older state back. It is kept beside the log, not in it.")
+@click.option("--reason", required=True, help="Why. It is kept beside the log, not in it.")
+@home_option
+def restore(session: Session, who: str, reason: str) -> None:
+    """Say in every log of a home that the home was set back in time, so that it may serve again.
+
+    It is for a home that stops with log_set_back. The entry names what was lost, and is signed.
+    """
+    with session.local() as operator:
+        lost = operator.restore(who=who, reason=reason)
+    session.show({"lost": lost}, [f"Entered: {each['lost']}." for each in lost])
+
+
 def _say_where(session: Session, host: str, port: int) -> None:
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     session.show({"url": url}, [f"Serving {url}"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from baybridge.agreements.agreement import Agreement
+from baybridge.audit.checkpoint import Verifier
 from baybridge.catalog.dataset import parse_access
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.client import LogVerdict, RowsRejected, chunks
@@ -200,10 +201,22 @@ class LocalOperator:
         """The log's public key."""
         return str(self.exchange.watch.verifier(organization))
 
-    def verify_log(self, organization: str, checkpoints: Sequence[str] = ()) -> LogVerdict:
-        """Re-hash every entry of a log from what is stored, and compare with all kept checkpoints and with those given."""
-        verdict = self.exchange.watch.verify(organization, tuple(checkpoints))
+    def verify_log(self, organization: str, checkpoints: Sequence[str] = (), key: str | None = None) -> LogVerdict:
+        """Re-hash every entry of a log from what is stored, and compare with all kept checkpoints, also outside, and those given."""
+        kept = self.exchange.outside.kept(organization)
+        pinned = Verifier.parse(key) if key is not None else kept and kept[1]
+        notes = (*checkpoints, *([kept[0]] if kept else []))
+        verdict = self.exchange.watch.verify(organization, notes, pinned)
         return LogVerdict(verdict.organization, verdict.size, verdict.root, verdict.findings)
+
+    def restore(self, *, who: str, reason: str) -> list[dict[str, str]]:
+        """Say in every log that the home was set back in time, and give what was lost."""
+        lost = self.exchange.outside.restore(LOCAL_OPERATOR, who=who, reason=reason)
+        return [{"organization": each.organization, "lost": each.how} for each in lost]
+
+    def rotate_key(self) -> tuple[str, ...]:
+        """Hand over to a new signing key, and give it as the verifier of each log."""
+        return tuple(str(each) for each in self.exchange.rotate.rotate(LOCAL_OPERATOR))
 
     def _shape(self, agreement: Agreement) -> AgreementShape:
         return agreement_shape(agreement, now=self.exchange.agree.clock())

@@ -15,7 +15,7 @@ from baybridge.cli.audit import audit
 from baybridge.cli.completion import completion
 from baybridge.cli.dataset import publish, show
 from baybridge.cli.demo import demo
-from baybridge.cli.home import doctor, init, serve, settings
+from baybridge.cli.home import doctor, init, restore, serve, settings
 from baybridge.cli.org import org
 from baybridge.cli.rows import get
 from baybridge.cli.session import Session, json_option
@@ -50,23 +50,8 @@ def version(session: Session) -> None:
 
 
 for command in (
-    init,
-    demo,
-    serve,
-    settings,
-    doctor,
-    org,
-    user,
-    token,
-    whoami,
-    publish,
-    show,
-    get,
-    snippet,
-    agreement,
-    audit,
-    completion,
-    version,
+    *(init, demo, serve, restore, settings, doctor, org, user, token, whoami),
+    *(publish, show, get, snippet, agreement, audit, completion, version),
 ):
     baybridge.add_command(command)
 

@@ -48,5 +48,6 @@ class Addresses:
 
     checkpoint = Address(calls.audit.checkpoint)
     verifier = Address(calls.audit.verifier)
+    keys = Address(calls.audit.keys)
     entries = Address(calls.audit.entries)
     all_entries = Walk(calls.audit.all_entries, calls.audit.decoded)

@@ -57,12 +57,14 @@ class AsyncClient(Caller):
                 return cast("R", done.value)
             answer = await self._perform(call, purpose)
 
-    async def verify_log(self, organization: str, checkpoints: Sequence[str] = ()) -> LogVerdict:
+    async def verify_log(self, organization: str, checkpoints: Sequence[str] = (), key: str | None = None) -> LogVerdict:
         """Do what Client.verify_log does; here the whole log is held in memory."""
         present = await self.checkpoint(organization)
-        verifier = Verifier.parse(await self.verifier(organization))
+        keys = await self.keys(organization)
+        if key is not None:
+            keys.require(Verifier.parse(key))
         entries = [entry async for entry in self.all_entries(organization)]
-        return await asyncio.to_thread(judge, organization, entries, verifier=verifier, notes=(present, *checkpoints))
+        return await asyncio.to_thread(judge, organization, entries, keys=keys, notes=(present, *checkpoints))
 
     async def _perform(self, call: Call[T], purpose: str | None) -> T:
         attempts, request = self._attempts(call), self._request(call, purpose)

@@ -214,12 +214,20 @@ class PurgeUnfinished(Unavailable):
     """A purge was begun and is not done; the server goes on with it, and serves nothing of the version."""
 
 
+class CopyUnreachable(Unavailable):
+    """The checkpoints kept outside the home cannot be read or written."""
+
+
 class QueryLimit(Unavailable):
     """The question ran into its time limit and was stopped."""
 
 
 class Unreachable(Unavailable):
     """No server answers at the address; only a client ever says this."""
+
+
+class LogSetBack(Corrupt):
+    """A log of the home is not the one that the checkpoint kept outside it was signed over."""
 
 
 class ChecksFailed(Corrupt):
@@ -287,9 +295,11 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "limit_reached": LimitReached,
     "log_unavailable": LogUnavailable,
     "purge_unfinished": PurgeUnfinished,
+    "copy_unreachable": CopyUnreachable,
     "query_limit": QueryLimit,
     "unreachable": Unreachable,
     "corrupt": Corrupt,
+    "log_set_back": LogSetBack,
     "checks_failed": ChecksFailed,
     "answer_not_understood": AnswerNotUnderstood,
     "internal": Internal,

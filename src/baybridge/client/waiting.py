@@ -57,14 +57,17 @@ class Client(Caller):
                 return cast("R", done.value)
             answer = self._perform(call, purpose)
 
-    def verify_log(self, organization: str, checkpoints: Sequence[str] = ()) -> LogVerdict:
+    def verify_log(self, organization: str, checkpoints: Sequence[str] = (), key: str | None = None) -> LogVerdict:
         """Fetch every entry of a log as its auditor, and replay them here against the server's checkpoint and those given.
 
         Only a checkpoint that was kept elsewhere shows a log that was cut or rewritten as a whole, for the server signs what it has.
+        `key` is a verifier key that was kept elsewhere. Raise Corrupt when the log's keys do not lead on from it.
         """
         present = self.checkpoint(organization)
-        verifier = Verifier.parse(self.verifier(organization))
-        return judge(organization, self.all_entries(organization), verifier=verifier, notes=(present, *checkpoints))
+        keys = self.keys(organization)
+        if key is not None:
+            keys.require(Verifier.parse(key))
+        return judge(organization, self.all_entries(organization), keys=keys, notes=(present, *checkpoints))
 
     def _perform(self, call: Call[T], purpose: str | None) -> T:
         attempts, request = self._attempts(call), self._request(call, purpose)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeVar
@@ -14,6 +15,7 @@ from baybridge.agreements import store as agreement_store
 from baybridge.agreements.agreement import Agreement, Standing
 from baybridge.agreements.domains import unwrap_key
 from baybridge.agreements.usage import LimitReached, reserve
+from baybridge.audit.counts import Counted
 from baybridge.audit.entry import JSON, Kind, canonical, column_list
 from baybridge.audit.log import Draft, Log, always
 from baybridge.catalog import store as catalog
@@ -24,7 +26,7 @@ from baybridge.data.extracts import Extract, Extracts
 from baybridge.db import Database
 from baybridge.disclose.question import Body, Opened, Question
 from baybridge.disclose.stream import Ending, HandedOut, Lines, Stream
-from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Unavailable
+from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Refused, Unavailable
 from baybridge.policy.decision import Ask, Grant, Refusal, decide
 from baybridge.policy.refusals import limit_reached
 from baybridge.principals.principal import Principal
@@ -173,6 +175,18 @@ class Disclose:
             leaving.enter_end = self._entering_end(leaving, request, granted.principal, entry)
         return leaving
 
+    @contextmanager
+    def counting_strangers(self, request: Read) -> Iterator[None]:
+        """Count a refusal that the block raises because it does not know who asks: without a valid token there is no one to enter."""
+        try:
+            yield
+        except Refused as refused:
+            with self.database.read() as connection:
+                known = catalog.find(connection, request.ask.dataset)
+            if known is not None:
+                self._count(request, "refusal", refused.code)
+            raise
+
     def let_go(self) -> None:
         """Close what was opened of extracts that are no longer there: another process may have purged them."""
         self.engine.close_missing()
@@ -197,6 +211,7 @@ class Disclose:
                     raise
                 continue  # what it was reading from was withdrawn or purged meanwhile: decide again
             if draft is None:
+                self._count(request, "read", None)
                 return leaving, None, granted
             guard = _Guard(granted, rows=leaving.rows)
             entry = self.log.record(draft, guard)
@@ -387,9 +402,14 @@ class Disclose:
             facts["agreement"] = {"id": grant.agreement.id, "terms_sha256": grant.agreement.terms_sha256}
         return Draft(grant.projection.dataset.organization, Kind.DISCLOSURE, facts, side)
 
+    def _count(self, request: Read, kind: str, code: str | None) -> None:
+        name = request.ask.dataset
+        self.log.counts.add(Counted(name.organization, str(name), kind, code, request.channel))
+
     def _refused(self, request: Read, principal: Principal | None, refusal: Refusal) -> BaybridgeError:
-        """The refusal as an error, entered if the principal is known; unknown callers would fill the log."""
+        """The refusal as an error, entered if the principal is known. Unknown callers would fill the log: theirs are counted."""
         if principal is None:
+            self._count(request, "refusal", refusal.code)
             return refusal.error()
         facts: dict[str, JSON] = {
             "actor": {"organization": principal.organization, "principal": principal.id},

@@ -26,7 +26,7 @@ from baybridge.wire.agreements import (
     UmbrellaShape,
     UmbrellasShape,
 )
-from baybridge.wire.audit import EntriesShape, VerifierShape
+from baybridge.wire.audit import ConsistencyShape, EntriesShape, ErasureShape, InclusionShape, KeysShape, VerifierShape
 from baybridge.wire.collections import (
     ChangesShape,
     CollectionShape,
@@ -75,6 +75,7 @@ _UMBRELLA: Final = f"{_UMBRELLAS}/{{umbrella}}"
 _LOG: Final = f"{_API}/audit/{{organization}}"
 
 _OBJECT: Final = dict[str, Any]
+_BYTES: Final = "application/octet-stream"
 _TEXT: Final = "text/plain; charset=utf-8"
 _ROWS: Final = {200: (ItemsShape, *(each.media_type for each in FORMATS.values())), 304: None}
 
@@ -261,5 +262,32 @@ ADDRESSES: Final = (
     # The log.
     GET(f"{_LOG}/checkpoint", audit.checkpoint, "The newest signed checkpoint", PUBLIC, {200: _TEXT}),
     GET(f"{_LOG}/verifier", audit.verifier, "The key to check it with", PUBLIC, {200: VerifierShape}),
+    GET(f"{_LOG}/keys", audit.keys, "All its keys, each handed over to the next", PUBLIC, {200: KeysShape}),
+    GET(
+        *(f"{_LOG}/tile/entries/{{number:path}}", audit.bundle, "A bundle of entries (C2SP tlog-tiles)", only(Role.AUDITOR), {200: _BYTES}),
+        codes=("invalid_request",),
+    ),
+    GET(
+        *(f"{_LOG}/tile/{{level}}/{{number:path}}", audit.tile, "A tile of hashes (C2SP tlog-tiles)", PUBLIC, {200: _BYTES}),
+        codes=("invalid_request", "corrupt"),
+    ),
+    GET(
+        *(f"{_LOG}/proof/inclusion", audit.inclusion, "That an entry is in the log (RFC 9162)", PUBLIC, {200: InclusionShape}),
+        parameters=audit.INCLUSION_PARAMETERS,
+        codes=("corrupt",),
+    ),
+    GET(
+        *(f"{_LOG}/proof/consistency", audit.consistency, "That the log only grew (RFC 9162)", PUBLIC, {200: ConsistencyShape}),
+        parameters=audit.CONSISTENCY_PARAMETERS,
+        codes=("corrupt",),
+    ),
+    GET(
+        *(f"{_LOG}/receipts/{{index}}", audit.receipt, "One's own entry with its proof (C2SP tlog-proof)", SIGNED_IN, {200: _TEXT}),
+        codes=(*_ADMIN_CODES, "corrupt"),
+    ),
+    DELETE(
+        *(f"{_LOG}/side-records", audit.erase, "Erase side records for good", _ADMIN, {200: ErasureShape}),
+        parameters=audit.ERASE_PARAMETERS,
+    ),
     GET(f"{_LOG}/entries", audit.entries, "Entries", only(Role.AUDITOR), {200: EntriesShape}, parameters=audit.ENTRIES_PARAMETERS),
 )

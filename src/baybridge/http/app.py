@@ -30,6 +30,8 @@ from baybridge.http.problems import on_departure, on_error, on_failure, on_http_
 THREADS: Final = 96
 WATCHERS: Final = 8
 _SWEEP_SECONDS: Final = 1.0
+_COUNT_SECONDS: Final = 60
+_ERASE_SECONDS: Final = 60
 _LOG: Final = logging.getLogger("baybridge.http")
 
 
@@ -58,16 +60,25 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         watchers = ThreadPoolExecutor(WATCHERS, thread_name_prefix="watcher")
         app.state.serving = Serving(exchange, Cursors(exchange.keys.cursor), document(ADDRESSES), threads, watchers)
-        signing = asyncio.create_task(_sign_checkpoints(exchange, threads))
-        sweeping = asyncio.create_task(_sweep(exchange, threads))
+        seconds = exchange.settings.checkpoint_seconds
+        turns = [
+            asyncio.create_task(_every(pause, act, what, threads))
+            for pause, act, what in (
+                (seconds, exchange.sign, "signing a checkpoint"),
+                (seconds, exchange.administer.note_last_use, "noting when tokens were used"),
+                (_SWEEP_SECONDS, exchange.sweep, "finishing a purge"),
+                (_COUNT_SECONDS, exchange.log.enter_counts, "entering counts"),
+                (_ERASE_SECONDS, exchange.expire, "erasing side records"),
+            )
+        ]
         on_start()
         try:
             yield
         finally:
-            for task in (signing, sweeping):
-                task.cancel()
+            for turn in turns:
+                turn.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
-                    await task
+                    await turn
             threads.shutdown(wait=True, cancel_futures=True)
             watchers.shutdown(wait=True, cancel_futures=True)
 
@@ -108,25 +119,12 @@ def _around(app: ASGIApp) -> ASGIApp:
     return around
 
 
-async def _sign_checkpoints(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
-    """Sign what has grown, on a timer. A failure is logged and tried again: readers are served by the log, not by its checkpoints."""
+async def _every(seconds: float, act: Callable[[], object], what: str, threads: ThreadPoolExecutor) -> None:
+    """Do it on a timer. A failure is logged and tried again at the next turn: readers are served by the log, not by its upkeep."""
     loop = asyncio.get_running_loop()
     while True:
-        await asyncio.sleep(exchange.settings.checkpoint_seconds)
+        await asyncio.sleep(seconds)
         try:
-            await loop.run_in_executor(threads, exchange.watch.sign_new)
-            await loop.run_in_executor(threads, exchange.administer.note_last_use)
+            await loop.run_in_executor(threads, act)
         except Exception:  # noqa: BLE001 -- the timer must outlive any failure; it is logged, and the next turn tries again
-            _LOG.exception("signing a checkpoint failed; it is tried again")
-
-
-async def _sweep(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
-    """Each second, and first at the start: finish purges that were begun, and let go of extracts that another process has purged."""
-    loop = asyncio.get_running_loop()
-    while True:
-        for chore in (exchange.purge.finish, exchange.disclose.let_go):
-            try:
-                await loop.run_in_executor(threads, chore)
-            except Exception:  # noqa: BLE001 -- as above
-                _LOG.exception("a purge is not finished, or what was purged not let go of; it is tried again")
-        await asyncio.sleep(_SWEEP_SECONDS)
+            _LOG.exception("%s failed; it is tried again", what)

@@ -65,6 +65,9 @@ _NAME: Final = "[a-z][a-z0-9_]*"
 IN_PATH: Final = {
     "dataset": Parameter("dataset", "The dataset's id, `org.name`.", {"type": "string", "pattern": f"^{_NAME}\\.{_NAME}$"}, "path"),
     "version": Parameter("version", "A version's number.", {"type": "integer", "minimum": 1}, "path"),
+    "level": Parameter("level", "A tile's level.", {"type": "integer", "minimum": 0, "maximum": 63}, "path"),
+    "number": Parameter("number", "A tile's number as in C2SP tlog-tiles, `x001/x234/067` or `000.p/5`.", place="path"),
+    "index": Parameter("index", "An entry's index.", {"type": "integer", "minimum": 0}, "path"),
     "other": Parameter("other", "A version's number.", {"type": "integer", "minimum": 1}, "path"),
     "organization": Parameter("organization", "An organization's name.", {"type": "string", "pattern": f"^{_NAME}$"}, "path"),
     "agreement": Parameter("agreement", "An agreement's id.", {"type": "string", "pattern": "^AGR-[0-9]{4,}$"}, "path"),

@@ -31,6 +31,7 @@ from baybridge.data.objects import Objects, hash_file
 from baybridge.db import Database
 from baybridge.errors import BaybridgeError
 from baybridge.operate.home import Home, read_keys
+from baybridge.operate.outside import Outside
 from baybridge.operate.watch import Watch
 from baybridge.principals import store as principals
 
@@ -43,6 +44,7 @@ _FAIL_FREE: Final = 1 << 29
 _WARN_FREE: Final = 5 << 30
 _NAMED: Final = 5
 _SECONDS: Final = 5
+_KEEP_OUTSIDE: Final = "export BAYBRIDGE_CHECKPOINT_COPY=/elsewhere/checkpoints.json"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -185,6 +187,7 @@ class Doctor:
     database: Database
     objects: Objects
     watch: Watch
+    outside: Outside
     clock: Callable[[], datetime]
     entropy: Callable[[int], bytes]
 
@@ -194,6 +197,7 @@ class Doctor:
         return (
             look("objects", self.sample_objects, fix=f"ls {self.home.objects}"),
             look("log", self.log, fix=f"baybridge audit verify {at}"),
+            look("outside", self.kept_outside, fix=f"baybridge settings {at}"),
             look("clock", self.newest_entry, fix="timedatectl"),
             look("purges", self.purges, fix=f"baybridge serve {at}"),
             look("agreements_ending", self.agreements_ending, fix=f"baybridge agreement list {at}"),
@@ -238,6 +242,18 @@ class Doctor:
             first = bad[0]
             return fail(f"the log of {first.organization}: {first.findings[0]}", f"baybridge audit verify --home {self.home.root}")
         return ok(f"{len(verdicts)} logs, {sum(each.size for each in verdicts):,} entries, each hashed again up to its newest checkpoint")
+
+    def kept_outside(self) -> Seen:
+        """Every log goes on from the checkpoint kept outside the home: it was not set back in time as a whole."""
+        if not self.outside.place:
+            return warn("no checkpoint is kept outside: a home set back in time would not be noticed", _KEEP_OUTSIDE)
+        lost = self.outside.lost()
+        if lost:
+            return fail(lost[0].how, f"baybridge restore --home {self.home.root} --who NAME --reason TEXT")
+        kept = [organization for organization in self.watch.logs()[:1] if self.outside.kept(organization)]
+        if not kept:
+            return warn("nothing is kept outside yet; the server does it", f"baybridge serve --home {self.home.root}")
+        return ok("every log goes on from the checkpoint kept outside")
 
     def newest_entry(self) -> Seen:
         """The clock is not behind what was already entered: else agreements would end late."""
@@ -289,13 +305,12 @@ class Doctor:
         return warn(f"{evidence}, more than is free", f"du -sh {self.home.extracts}") if size > free else ok(evidence)
 
 
-OPENED: Final = ("objects", "log", "clock", "purges", "agreements_ending", "second_person", "extracts")
+OPENED: Final = ("objects", "log", "outside", "clock", "purges", "agreements_ending", "second_person", "extracts")
 """The checks that a home must open for."""
 
 
-def not_looked_at(home: Home) -> tuple[Check, ...]:
-    """These, for a home that does not open."""
-    seen = warn("not looked at: the home does not open", f"baybridge doctor --home {home.root}")
+def not_looked_at(seen: Seen) -> tuple[Check, ...]:
+    """These, for a home that does not open: `seen` says why."""
     return tuple(look(name, lambda: seen, fix="") for name in OPENED)
 
 

@@ -272,7 +272,7 @@ def _require_contract(dataset: Dataset, schema: Schema, upload: Upload) -> None:
 
 def _suspends(connection: sa.Connection, dataset: Dataset, schema: Schema, now: datetime) -> tuple[Affected, ...]:
     """The agreements that lose a column when a version with this schema follows the dataset's latest."""
-    if not dataset.latest:
+    if not dataset.last:
         return ()
     before = catalog.find_version(connection, dataset, None).schema
     return affected(agreement_store.of_dataset(connection, dataset.name), before.types, schema.types, now)

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 import httpx2
 
+from baybridge.audit.checkpoint import Verifier
+from baybridge.audit.rotation import KeyChain
 from baybridge.client.answers import not_understood, read, require_success
 from baybridge.client.call import API, Call, Steps, get
 from baybridge.client.questions import part
-from baybridge.wire.audit import EntriesShape, VerifierShape
+from baybridge.wire.audit import EntriesShape, KeysShape, VerifierShape
 
 
 def checkpoint(organization: str) -> Call[str]:
@@ -21,6 +23,11 @@ def checkpoint(organization: str) -> Call[str]:
 def verifier(organization: str) -> Call[str]:
     """The log's public key as a C2SP verifier key."""
     return Call(method="GET", path=f"{API}/audit/{part(organization)}/verifier", read=_verifier)
+
+
+def keys(organization: str) -> Call[KeyChain]:
+    """The log's public keys, from the first on, each handed over to the next by a note that both signed. Raise Corrupt otherwise."""
+    return Call(method="GET", path=f"{API}/audit/{part(organization)}/keys", read=_keys)
 
 
 def entries(organization: str, *, start: int = 0, limit: int = 1000) -> Call[EntriesShape]:
@@ -48,6 +55,11 @@ def decoded(run: EntriesShape) -> Iterator[tuple[int, bytes]]:
 def _text(response: httpx2.Response) -> str:
     require_success(response)
     return response.text
+
+
+def _keys(response: httpx2.Response) -> KeyChain:
+    shape = read(response, KeysShape)
+    return KeyChain.follow(Verifier.parse(shape.first), shape.rotations)
 
 
 def _verifier(response: httpx2.Response) -> str:

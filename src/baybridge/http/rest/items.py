@@ -60,7 +60,7 @@ async def items(request: HttpRequest) -> Response:
     whole = parse_stream(request, given, streamed)
     sending = here.sending(seconds=here.exchange.settings.stream_seconds)
     leaving = await answering(
-        request, lambda stop: here.exchange.disclose.stream(whole, caller(here.exchange, token), stop), sending=sending
+        request, lambda stop: here.exchange.disclose.stream(whole, reader(here.exchange, whole, token), stop), sending=sending
     )
     if isinstance(leaving, Answer):
         return AnswerResponse(leaving, sending=sending)
@@ -71,8 +71,16 @@ async def reading(request: HttpRequest, read: Request | Examination, token: str 
     """Bring a parsed question to the door, and send what comes back."""
     here = serving(request)
     sending = here.sending()
-    answer = await answering(request, lambda stop: here.exchange.disclose.read(read, caller(here.exchange, token), stop), sending=sending)
+    answer = await answering(
+        request, lambda stop: here.exchange.disclose.read(read, reader(here.exchange, read, token), stop), sending=sending
+    )
     return AnswerResponse(answer, sending=sending)
+
+
+def reader(exchange: Exchange, read: Read, token: str | None) -> Principal | None:
+    """Who reads; None without a token. A token that is not valid is refused, and counted: there is no one to enter."""
+    with exchange.disclose.counting_strangers(read):
+        return caller(exchange, token)
 
 
 def parse(request: HttpRequest, given: dict[str, str], cursors: Cursors) -> Request:
