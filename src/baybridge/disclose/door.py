@@ -102,6 +102,8 @@ class Encodable:
 class Answer:
     """What may leave now. `body` is None for a 304, which has no `rows`. `entry` is None for a public dataset, whose reads are not entered.
 
+    `agreement` is the id of the one that it leaves under; owners and the public read without.
+
     `stands` says whether the grant still holds: a face that is still sending asks every 250 ms, and resets the connection on False.
     """
 
@@ -111,6 +113,7 @@ class Answer:
     version: int
     governed: bool
     organization: str
+    agreement: str | None
     entry: int | None
     stands: Callable[[], bool]
 
@@ -140,6 +143,12 @@ class _Granted:
     def first(self) -> Grant:
         """The grant of the version asked for."""
         return self.grants[0]
+
+    @property
+    def agreement(self) -> str | None:
+        """The id of the agreement that the version asked for is read under."""
+        agreement = self.first.agreement
+        return None if agreement is None else agreement.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +316,7 @@ class Disclose:
             version=grant.projection.version,
             governed=grant.standing != "public",
             organization=grant.projection.dataset.organization,
+            agreement=granted.agreement,
             stands=lambda: self._stands(granted),
             stop=stop,
             batches=_begun(self.engine.stream(extract, types, whole, stop)),
@@ -324,6 +334,7 @@ class Disclose:
             version=projection.version,
             governed=granted.first.standing != "public",
             organization=projection.dataset.organization,
+            agreement=granted.agreement,
             entry=None,
             stands=lambda: self._stands(granted),
         )

@@ -94,6 +94,8 @@ class _Watched(Response, abc.ABC):
             self.headers["cache-control"] = "private, no-cache"
         else:
             self.headers["cache-control"] = "public, no-cache"  # of a version too: it can be withdrawn
+        if leaving.agreement is not None:
+            self.headers["baybridge-agreement"] = leaving.agreement
         if leaving.entry is not None:
             self.headers["baybridge-entry"] = f"{leaving.organization}/{leaving.entry}"
 

@@ -10,14 +10,16 @@ import msgspec
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from baybridge.disclose import Answer, Ask, Encodable, Examination, Request, SortKey, StreamRequest, UsedColumn
+from baybridge.disclose import Answer, Ask, Encodable, Examination, Read, Request, SortKey, StreamRequest, UsedColumn
 from baybridge.errors import Advice, Invalid, Place
+from baybridge.exchange import Exchange
 from baybridge.http.contract import Parameter
 from baybridge.http.cursors import Cursor, Cursors, question_hash
 from baybridge.http.faces import bearer, caller, parameters, serving
 from baybridge.http.rest.formats import FORMATS, PAGES, Format, negotiate
 from baybridge.http.sending import AnswerResponse, StreamResponse, answering
 from baybridge.names import DatasetName, parse_purpose
+from baybridge.principals.principal import Principal
 from baybridge.terms import cql2
 from baybridge.wire.collections import ItemsShape
 from baybridge.wire.shape import LinkShape
