@@ -102,7 +102,7 @@ def restore(session: Session, who: str, reason: str) -> None:
     It is for a home that stops with log_set_back. The entry names what was lost, and is signed.
     """
     with session.local() as operator:
-        lost = operator.restore(who=who, reason=reason)
+        lost = operator.restore_home(who=who, reason=reason)
     session.show({"lost": lost}, [f"Entered: {each['lost']}." for each in lost])
 
 
