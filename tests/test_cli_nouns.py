@@ -18,7 +18,7 @@ import pytest
 from conftest import FLIGHTS, World, make_world, serving
 from test_cli import Commands, Place
 
-pytestmark = pytest.mark.xdist_group("cli_nouns")
+pytestmark = [pytest.mark.xdist_group("cli_nouns"), pytest.mark.slow]
 
 LATER = FLIGHTS.replace(b"6,UA,N24211,JFK,ORD,120,", b"6,UA,N24211,JFK,ORD,121,") + b"8,DL,N1,JFK,ATL,5,760.0,2013-01-03T10:00:00Z\n"
 

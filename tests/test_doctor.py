@@ -90,6 +90,7 @@ def test_a_sound_home_passes_every_check_and_is_left_as_it_was(home: World, exam
     assert {path: path.stat().st_mtime_ns for path in home.root.rglob("*") if path.is_file() and "catalog" not in path.name} == before
 
 
+@pytest.mark.slow
 def test_every_check_is_explained_where_it_points(home: World, examine: Examine) -> None:
     headings = {line.removeprefix("### ") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("### ")}
     with serving(home.root) as server:
@@ -287,6 +288,7 @@ class _Other(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+@pytest.mark.slow
 def test_a_server_that_is_down_another_or_not_ready_fails(home: World, examine: Examine) -> None:
     assert not_well(examine(home.root, "--url", "http://127.0.0.1:1")[1]) == {"server": "fail"}
     with ThreadingHTTPServer(("127.0.0.1", 0), _Other) as other:
