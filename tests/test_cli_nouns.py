@@ -18,6 +18,8 @@ import pytest
 from conftest import FLIGHTS, World, make_world, serving
 from test_cli import Commands, Place
 
+from baybridge.audit.checkpoint import Checkpoint, sign
+
 pytestmark = [pytest.mark.xdist_group("cli_nouns"), pytest.mark.slow]
 
 LATER = FLIGHTS.replace(b"6,UA,N24211,JFK,ORD,120,", b"6,UA,N24211,JFK,ORD,121,") + b"8,DL,N1,JFK,ATL,5,760.0,2013-01-03T10:00:00Z\n"
@@ -270,6 +272,10 @@ def test_a_log_is_proved_to_have_grown_only_and_a_forged_checkpoint_is_not(place
     forged.write_text("\n".join([origin, str(int(size) + 1), *rest]))
     assert bay("audit", "prove", "bts", "--checkpoint", forged, *public).code == 9
     assert bay("audit", "prove", "dot", "--checkpoint", kept, *public).code == 9
+    forked = tmp_path / "forked"  # the home's own key has signed another history
+    forked.write_text(sign(Checkpoint(origin, int(size), bytes(32)), place.world.exchange.keys.log, origin))
+    told = bay("audit", "prove", "bts", "--checkpoint", kept, "--checkpoint", forked, *public)
+    assert (told.code, "FAILED: does not go on from" in told.out) == (9, True)
 
 
 def test_a_receipt_is_fetched_and_checked_with_the_network_off(place: Place, bay: Commands, tmp_path: Path) -> None:

@@ -252,11 +252,13 @@ def test_an_agreement_that_ends_within_thirty_days_warns_until_it_has_a_successo
     code, checks, _ = examine(home.root)
     assert (code, not_well(checks)) == (0, {"agreements_ending": "warn"})
     assert checks["agreements_ending"]["evidence"] == f"1 end within 30 days: {ending.id} on bts.flights"
-    agree, later = home.exchange.agree, home.terms(purposes=["census"])
+    begins = (datetime.now(UTC) + timedelta(days=20)).isoformat()
+    agree, later = home.exchange.agree, home.terms(purposes=["census"], start=begins)
     successor = agree.succeed(home.person("dot", "analyst"), ending.id, later)
     agree.offer(home.person("bts", "steward"), successor.id, None)
     agree.sign(home.person("bts", "signatory"), successor.id, successor.terms_sha256)
     agree.sign(home.person("dot", "signatory"), successor.id, successor.terms_sha256)
+    assert agree.show(LOCAL_OPERATOR, ending.id).standing(datetime.now(UTC)) == "ACTIVE"  # until the successor begins
     assert not_well(examine(home.root)[1]) == {}
 
 
