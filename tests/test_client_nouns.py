@@ -65,6 +65,35 @@ def test_what_an_agency_requires_holds_for_its_signatory(exchange: World, people
     assert people["dot", "admin"].require_approvals("dot", []).roles == []
 
 
+def test_a_colleague_is_confirmed_suspended_resumed_and_off_boarded(people: dict[tuple[str, str], Client]) -> None:
+    admin = people["dot", "admin"]
+    added = admin.add_principal("dot", "A second signatory", roles=["signatory"])
+    myself = admin.whoami().id
+    assert admin.set_roles(myself, ["admin", "signatory"]).pending == ["signatory"]
+    assert people["dot", "steward"].confirm_roles(myself).pending == []
+    assert admin.set_roles(myself, ["admin"]).roles == ["admin"]
+    assert admin.set_roles(added.id, ["analyst"]).roles == ["analyst"]
+    assert admin.suspend_principal(added.id, "On leave").status == "suspended"
+    assert admin.resume_principal(added.id, "Back").status == "active"
+    assert admin.offboard_principal(added.id, "Left the agency").status == "offboarded"
+    assert admin.principal(added.id).status == "offboarded"
+
+
+def test_a_token_is_narrowed_listed_and_rotated(people: dict[tuple[str, str], Client], server: Server) -> None:
+    admin = people["dot", "admin"]
+    added = admin.add_principal("dot", "A nightly job", roles=["analyst"], kind="service")
+    issued = admin.issue_token(added.id, scopes=["read"])
+    with Client(server.url, issued.token) as job:
+        assert job.whoami().scopes == issued.scopes == ["read"]
+        rotated = job.rotate_token(issued.id)
+        with pytest.raises(exceptions.TokenExpired):
+            job.whoami()
+    with Client(server.url, rotated.token) as job:
+        assert job.whoami().id == added.id
+    listed = [each for each in admin.tokens("dot").tokens if each.principal == added.id]
+    assert {each.id: each.expires is not None for each in listed} == {issued.id: True, rotated.id: False}
+
+
 def test_the_text_that_is_signed_is_had_in_plain_words(people: dict[tuple[str, str], Client]) -> None:
     text = people["dot", "signatory"].agreement_text("AGR-0001")
     assert "bts.flights" in text

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -160,6 +161,23 @@ def test_a_line_that_is_no_row_is_not_understood(line: bytes) -> None:
     sent = CHUNKED + b"%x\r\n%s\r\n0\r\n\r\n" % (len(line), line)
     with sending(sent) as url, Client(url) as client, pytest.raises(exceptions.AnswerNotUnderstood):
         list(client.stream_rows("a.b"))
+
+
+@pytest.mark.slow
+def test_a_stream_that_a_revocation_cuts_raises(exchange: World, server: Server) -> None:
+    wide = b"".join(b"%d,%s\n" % (row, b"words " * 20) for row in range(100_000))  # 12 MB: more than lies between server and client
+    exchange.publish("bts.wide", b"id,words\n" + wide, key=("id",))
+    agreement = exchange.sign(exchange.terms(dataset="bts.wide", columns=["id", "words"], masks={}, row_filter=None))
+    with Client(server.url, exchange.secrets["dot", "analyst"], purpose=PURPOSE, patience=60) as client:
+        rows = client.stream_rows("bts.wide")
+        next(rows)
+        with Client(server.url, exchange.secrets["bts", "steward"]) as steward:
+            steward.revoke(agreement.id, "The study is over")
+        time.sleep(1.25)
+        with pytest.raises(exceptions.Unreachable):
+            list(rows)
+        with pytest.raises(exceptions.AgreementRevoked):
+            next(client.stream_rows("bts.wide"))
 
 
 def test_a_stream_can_be_left_early(exchange: World, server: Server) -> None:

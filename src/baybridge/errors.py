@@ -71,11 +71,13 @@ CODES: Final[dict[str, CodeFacts]] = {
     "request_under_way": CodeFacts(409, 75, "A request with this `Idempotency-Key` is being worked on; try again shortly."),
     "outcome_unknown": CodeFacts(409, 8, "A request with this `Idempotency-Key` was begun and never answered; read the present state."),
     "idempotency_key_reused": CodeFacts(422, 2, "The `Idempotency-Key` was sent before with another request."),
+    "precondition_failed": CodeFacts(412, 8, "The thing is not in the state that `If-Match` names; read it again and send its new `ETag`."),
     "agreements_affected": CodeFacts(
         409, 8, "The version would suspend agreements in force; `errors` names them, and nothing was published."
     ),
     "rows_rejected": CodeFacts(422, 8, "Some cells do not fit the schema; nothing was published."),
     # Unavailable: wait, then the same request succeeds.
+    "busy": CodeFacts(503, 75, "The server has as many requests of this kind as it takes at once; try again shortly."),
     "extract_building": CodeFacts(503, 75, "The extract for this agreement and version is being made; try again shortly."),
     "limit_reached": CodeFacts(429, 75, "The day's requests or rows under the agreement are used up; `Retry-After` is at midnight UTC."),
     "log_unavailable": CodeFacts(503, 10, "The audit log cannot be written, so nothing is served."),

@@ -188,6 +188,10 @@ class IdempotencyKeyReused(Conflict):
     """The `Idempotency-Key` was sent before with another request."""
 
 
+class PreconditionFailed(Conflict):
+    """The thing is not in the state that `If-Match` names; read it again and send its new `ETag`."""
+
+
 class AgreementsAffected(Conflict):
     """The version would suspend agreements in force; `errors` names them, and nothing was published."""
 
@@ -196,6 +200,10 @@ class RowsRejected(Conflict):
     """Some cells do not fit the schema; nothing was published."""
 
     report: PublishReport | None = None
+
+
+class Busy(Unavailable):
+    """The server has as many requests of this kind as it takes at once; try again shortly."""
 
 
 class ExtractBuilding(Unavailable):
@@ -289,8 +297,10 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "request_under_way": RequestUnderWay,
     "outcome_unknown": OutcomeUnknown,
     "idempotency_key_reused": IdempotencyKeyReused,
+    "precondition_failed": PreconditionFailed,
     "agreements_affected": AgreementsAffected,
     "rows_rejected": RowsRejected,
+    "busy": Busy,
     "extract_building": ExtractBuilding,
     "limit_reached": LimitReached,
     "log_unavailable": LogUnavailable,

@@ -45,7 +45,8 @@ Leaving = TypeVar("Leaving", bound="Answer | Stream")
 class Read:
     """What is read, whatever face it came through. `known` are the ETags that the caller has.
 
-    `representation` names path, parameters and format, so that two answers with one ETag are one sequence of bytes.
+    `representation` names path, parameters and format, so that two answers with one ETag are one sequence of bytes. `bodiless` is a
+    question for the headers alone: it is decided and entered, and nothing is computed.
     """
 
     ask: Ask
@@ -53,6 +54,7 @@ class Read:
     known: frozenset[str]
     representation: str
     channel: str
+    bodiless: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +102,10 @@ class Encodable:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What may leave now. `body` is None for a 304, which has no `rows`. `entry` is None for a public dataset, whose reads are not entered.
+    """What may leave now. `body` is None where it is `unchanged` (a 304), or where the headers alone were asked for; it has no `rows` then.
 
-    `agreement` is the id of the one that it leaves under; owners and the public read without.
+    `agreement` is the id of the one that it leaves under; owners and the public read without. `entry` is None for a public dataset, whose
+    reads are not entered.
 
     `stands` says whether the grant still holds: a face that is still sending asks every 250 ms, and resets the connection on False.
     """
@@ -116,6 +119,7 @@ class Answer:
     agreement: str | None
     entry: int | None
     stands: Callable[[], bool]
+    unchanged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,20 +283,22 @@ class Disclose:
         if request.cursor_extract not in (None, digest):
             raise _moved_cursor()
         etag = _etag(granted.first, digest, request.representation, request.after)
-        body = None
-        if not _known(request, etag):
-            if isinstance(request, Examination):
-                opened = tuple(Opened(grant, self._extract(grant), granted.key) for grant in granted.grants)
-                body = request.question.answer(self.engine, opened, stop)
-            else:
-                body = self._page(request, granted.first, digest, stop)
-        outcome: dict[str, JSON] = {
-            "bytes": 0 if body is None else len(body.data),
-            "rows": 0 if body is None else body.rows,
-            "sha256": None if body is None else hashlib.sha256(body.data).hexdigest(),
-            "status": 304 if body is None else 200,
-        }
+        if request.bodiless or _known(request, etag):
+            return self._headers(request, granted, etag)
+        if isinstance(request, Examination):
+            opened = tuple(Opened(grant, self._extract(grant), granted.key) for grant in granted.grants)
+            body = request.question.answer(self.engine, opened, stop)
+        else:
+            body = self._page(request, granted.first, digest, stop)
+        sha256 = hashlib.sha256(body.data).hexdigest()
+        outcome: dict[str, JSON] = {"bytes": len(body.data), "rows": body.rows, "sha256": sha256, "status": 200}
         return self._leaving(granted, etag, body), self._draft(request, granted, outcome)
+
+    def _headers(self, request: Read, granted: _Granted, etag: str) -> tuple[Answer, Draft | None]:
+        """An answer without a body: nothing has changed since, or nothing but the headers was asked for."""
+        unchanged = _known(request, etag)
+        outcome: dict[str, JSON] = {"bytes": 0, "rows": 0, "sha256": None, "status": 304 if unchanged else 200}
+        return replace(self._leaving(granted, etag, None), unchanged=unchanged), self._draft(request, granted, outcome)
 
     def _page(self, request: Request, grant: Grant, digest: str, stop: Stop) -> Body:
         types = grant.projection.types
@@ -305,9 +311,8 @@ class Disclose:
         grant, types = granted.first, granted.first.projection.types
         whole = Whole(_columns(request, types), request.ask.row_filter, request.sort, request.limit)
         etag = _etag(grant, self._digest(granted), request.representation, None)
-        if _known(request, etag):
-            unchanged: dict[str, JSON] = {"bytes": 0, "rows": 0, "sha256": None, "status": 304}
-            return self._leaving(granted, etag, None), self._draft(request, granted, unchanged)
+        if request.bodiless or _known(request, etag):
+            return self._headers(request, granted, etag)
         extract = self._extract(grant)
         rows = self.engine.count(extract, types, whole, stop)
         stream = Stream(

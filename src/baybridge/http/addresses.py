@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from baybridge.http import probes
-from baybridge.http.contract import DECIDED, PUBLIC, SIGNED_IN, Address, only
+from baybridge.http.contract import DECIDED, IF_MATCH, PUBLIC, SIGNED_IN, Address, only
 from baybridge.http.rest import administration, agreements, audit, collections, examine, items, notices, umbrellas
 from baybridge.http.rest.formats import FORMATS
 from baybridge.principals.principal import Move, Role
@@ -60,6 +60,8 @@ GET: Final = partial(Address, "GET")
 POST: Final = partial(Address, "POST")
 PUT: Final = partial(Address, "PUT")
 DELETE: Final = partial(Address, "DELETE")
+ACT: Final = partial(POST, parameters=(IF_MATCH,))
+"""A POST that changes what has an ETag."""
 
 _API: Final = "/api/v1"
 _ORGANIZATION: Final = f"{_API}/organizations/{{organization}}"
@@ -156,6 +158,7 @@ ADDRESSES: Final = (
     PUT(
         *(_DATASET, collections.declare, "Make a dataset known, or change what is said of it", _STEWARD, {200: CollectionShape}),
         takes=DeclareRequest,
+        parameters=(IF_MATCH,),
         codes=("schema_invalid", "schema_is_contract", "conflict"),
     ),
     GET(f"{_DATASET}/schema", collections.schema, "A dataset's Frictionless Table Schema", PUBLIC, {200: _OBJECT}),
@@ -171,7 +174,7 @@ ADDRESSES: Final = (
     ),
     GET(f"{_VERSION}/diff/{{other:int}}", examine.diff, "How many rows changed", DECIDED, {200: DiffShape, 304: None}, codes=_EXAMINE),
     *(
-        POST(f"{path}/{name}", handler, f"{name.capitalize()} {which}", _STEWARD, {200: shape}, takes=takes, codes=_ENDING)
+        ACT(f"{path}/{name}", handler, f"{name.capitalize()} {which}", _STEWARD, {200: shape}, takes=takes, codes=_ENDING)
         for path, which, shape in ((_DATASET, "a dataset", CollectionShape), (_VERSION, "a version", VersionShape))
         for name, handler, takes in (
             ("withdraw", collections.withdraw, WithdrawRequest),
@@ -189,7 +192,7 @@ ADDRESSES: Final = (
     POST(
         *(f"{_DATASET}/versions", collections.publish, "Publish a version", _STEWARD, {201: PublishReport, 200: PublishReport}),
         takes="text/csv",
-        parameters=collections.PUBLISH_PARAMETERS,
+        parameters=(*collections.PUBLISH_PARAMETERS, IF_MATCH),
         codes=(
             "file_unreadable",
             "schema_invalid",
@@ -209,10 +212,10 @@ ADDRESSES: Final = (
     POST(_AGREEMENTS, agreements.ask, "Ask for an agreement", _ASKER, {201: AgreementShape}, takes=TermsShape, codes=_TERMS),
     GET(_AGREEMENT, agreements.show, "An agreement", SIGNED_IN, {200: AgreementShape}),
     GET(f"{_AGREEMENT}/text", agreements.text, "The terms in plain words", SIGNED_IN, {200: _TEXT}, codes=("terms_not_understood",)),
-    POST(f"{_AGREEMENT}/offer", agreements.offer, "Offer terms", _STEWARD, {200: AgreementShape}, takes=OfferRequest, codes=_TERMS),
-    POST(f"{_AGREEMENT}/sign", agreements.sign, "Sign the terms", _SIGNATORY, {200: AgreementShape}, takes=SignRequest, codes=_SIGN),
+    ACT(f"{_AGREEMENT}/offer", agreements.offer, "Offer terms", _STEWARD, {200: AgreementShape}, takes=OfferRequest, codes=_TERMS),
+    ACT(f"{_AGREEMENT}/sign", agreements.sign, "Sign the terms", _SIGNATORY, {200: AgreementShape}, takes=SignRequest, codes=_SIGN),
     *(
-        POST(
+        ACT(
             f"{_AGREEMENT}/{act}",
             agreements.act(act),
             f"{act.capitalize()} it",
@@ -223,7 +226,7 @@ ADDRESSES: Final = (
         )
         for act, who in agreements.REASONED_BY.items()
     ),
-    POST(
+    ACT(
         f"{_AGREEMENT}/request",
         agreements.counter,
         "Ask for other terms",
@@ -232,16 +235,14 @@ ADDRESSES: Final = (
         takes=CounterRequest,
         codes=_TERMS,
     ),
-    POST(
+    ACT(
         *(f"{_AGREEMENT}/approve", agreements.approve, "Approve the terms", _OFFICER, {200: AgreementShape}),
         takes=ApproveRequest,
         codes=(*_ACT, "duties_not_separate"),
     ),
-    POST(
-        f"{_AGREEMENT}/terminate", agreements.terminate, "Terminate it", _PARTY, {200: AgreementShape}, takes=TerminateRequest, codes=_ACT
-    ),
-    POST(f"{_AGREEMENT}/close", agreements.close, "Close it", _CLOSER, {200: AgreementShape}, takes=StatementRequest, codes=_ACT),
-    POST(
+    ACT(f"{_AGREEMENT}/terminate", agreements.terminate, "Terminate it", _PARTY, {200: AgreementShape}, takes=TerminateRequest, codes=_ACT),
+    ACT(f"{_AGREEMENT}/close", agreements.close, "Close it", _CLOSER, {200: AgreementShape}, takes=StatementRequest, codes=_ACT),
+    ACT(
         *(f"{_AGREEMENT}/successor", agreements.succeed, "Begin its successor", _ASKER, {201: AgreementShape}),
         takes=OfferRequest,
         codes=_TERMS,

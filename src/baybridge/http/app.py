@@ -23,11 +23,17 @@ from baybridge.http import idempotency
 from baybridge.http.addresses import ADDRESSES
 from baybridge.http.contract import ADDRESS, Address
 from baybridge.http.cursors import Cursors
-from baybridge.http.faces import Serving, parameters
+from baybridge.http.faces import Serving, expected, parameters
 from baybridge.http.openapi import document
 from baybridge.http.problems import on_departure, on_error, on_failure, on_http_exception
+from baybridge.http.sending import Crew
 
-THREADS: Final = 96
+THREADS: Final = 72
+STRANGER_THREADS: Final = 24
+"""Together no more than the connections to the database."""
+
+PLACES: Final = 4096
+STRANGER_PLACES: Final = 256
 WATCHERS: Final = 8
 _SWEEP_SECONDS: Final = 1.0
 _COUNT_SECONDS: Final = 60
@@ -36,12 +42,13 @@ _LOG: Final = logging.getLogger("baybridge.http")
 
 
 def _route(address: Address) -> Route:
-    """The route of a row, which its handler finds in the scope. In the API no parameter is ignored, read by the handler or not."""
+    """The route of a row, which its handler finds in the scope. In the API no parameter and no condition is ignored."""
 
     async def answer(request: Request) -> Response:
         request.scope[ADDRESS] = address
         if address.is_api:
             parameters(request)
+            expected(request)
         if address.once and idempotency.HEADER in request.headers:
             return await idempotency.once(address, request)
         return await address.handler(request)
@@ -57,12 +64,13 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
+        crew = Crew.of(THREADS, places=PLACES, name="request")
+        strangers = Crew.of(STRANGER_THREADS, places=STRANGER_PLACES, name="stranger")
         watchers = ThreadPoolExecutor(WATCHERS, thread_name_prefix="watcher")
-        app.state.serving = Serving(exchange, Cursors(exchange.keys.cursor), document(ADDRESSES), threads, watchers)
+        app.state.serving = Serving(exchange, Cursors(exchange.keys.cursor), document(ADDRESSES), crew, strangers, watchers)
         seconds = exchange.settings.checkpoint_seconds
         turns = [
-            asyncio.create_task(_every(pause, act, what, threads))
+            asyncio.create_task(_every(pause, act, what, crew.threads))
             for pause, act, what in (
                 (seconds, exchange.sign, "signing a checkpoint"),
                 (seconds, exchange.administer.note_last_use, "noting when tokens were used"),
@@ -79,8 +87,8 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
                 turn.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await turn
-            threads.shutdown(wait=True, cancel_futures=True)
-            watchers.shutdown(wait=True, cancel_futures=True)
+            for threads in (crew.threads, strangers.threads, watchers):
+                threads.shutdown(wait=True, cancel_futures=True)
 
     app = Starlette(
         routes=ROUTES,

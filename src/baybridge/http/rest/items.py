@@ -60,19 +60,19 @@ async def items(request: HttpRequest) -> Response:
     if streamed is None:
         return await reading(request, parse(request, given, here.cursors), token)
     whole = parse_stream(request, given, streamed)
-    sending = here.sending(seconds=here.exchange.settings.stream_seconds)
+    sending = here.sending(request, seconds=here.exchange.settings.stream_seconds)
     leaving = await answering(
         request, lambda stop: here.exchange.disclose.stream(whole, reader(here.exchange, whole, token), stop), sending=sending
     )
     if isinstance(leaving, Answer):
-        return AnswerResponse(leaving, sending=sending)
+        return AnswerResponse(leaving, sending=sending, media_type=streamed.media_type)
     return StreamResponse(leaving, media_type=streamed.media_type, sending=sending)
 
 
 async def reading(request: HttpRequest, read: Request | Examination, token: str | None) -> Response:
     """Bring a parsed question to the door, and send what comes back."""
     here = serving(request)
-    sending = here.sending()
+    sending = here.sending(request, seconds=here.exchange.settings.answer_seconds)
     answer = await answering(
         request, lambda stop: here.exchange.disclose.read(read, reader(here.exchange, read, token), stop), sending=sending
     )
@@ -108,6 +108,7 @@ def parse(request: HttpRequest, given: dict[str, str], cursors: Cursors) -> Requ
         known=asked.known,
         representation=asked.address.text(),
         channel="rest",
+        bodiless=request.method == "HEAD",
         encode=_Encoder(asked.address, question, cursors),
     )
 
@@ -125,6 +126,7 @@ def parse_stream(request: HttpRequest, given: dict[str, str], streamed: Format) 
         known=asked.known,
         representation=f"{streamed.name} {asked.address.text()}",
         channel="rest",
+        bodiless=request.method == "HEAD",
         begin=streamed.begin,
     )
 
