@@ -36,6 +36,7 @@ class SignTogether:
             raise Invalid("terms_invalid", f"An umbrella covers {rule}.", places=(Place("terms", rule),))
         (provider,) = providers
         with self.desk.entering_refusals(principal, "request", provider), self.desk.database.write() as connection:
+            moves.require_asker(connection, principal, provider)
             umbrella_id = add_umbrella(connection, named, provider, principal.organization, now=self.desk.clock())
             for terms in asked:
                 moves.ask(self.desk, connection, principal, terms, umbrella=umbrella_id)
@@ -55,7 +56,7 @@ class SignTogether:
 
         def signed(connection: sa.Connection, umbrella: Umbrella) -> None:
             require_role(principal, principal.organization, Role.SIGNATORY, scope=Scope.AGREE)
-            require_digest(digest, umbrella.digest(), f"baybridge agreement list --umbrella {umbrella.id}")
+            require_digest(digest, umbrella.digest(), f"baybridge umbrella show {umbrella.id}")
             for agreement in umbrella.covered():
                 moves.sign(self.desk, connection, principal, agreement, agreement.terms_sha256)
 
