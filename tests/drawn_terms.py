@@ -25,6 +25,8 @@ FILTERS = st.sampled_from(
         '"odd ""name""" is not null',
         "t >= TIMESTAMP('2020-01-01T00:00:00Z') and s = 'it''s'",
         "a <> true or false",
+        "a like 'x%' or a = b",
+        "casei(a) = casei('x') and accenti(b) not like accenti('_x') and a < b",
     ]
 )
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))

@@ -408,6 +408,17 @@ class Renderer:
         return f"{name}{self.dice.choice(['', ' '])}{rest[1]} {values[0]}"
 
 
+NEVER = cql2.parse("whole IS NULL AND whole IS NOT NULL")
+
+
+def lengthened(condition: tuple) -> tuple:
+    """The same condition, with the values of its lists a hundred times over."""
+    shape, *rest = condition
+    if shape in {"and", "or", "not"}:
+        return (shape, *map(lengthened, rest))
+    return (shape, *rest[:-1], rest[-1] * 101) if shape in {"in", "fold in"} else condition
+
+
 def stored(name: str, cell: object) -> object:
     """Give the cell as DuckDB is given it: by text, but for doubles and booleans."""
     if isinstance(cell, datetime):
@@ -438,6 +449,11 @@ def test_duckdb_gives_the_rows_that_plain_three_valued_logic_gives(engine, drawn
         assert rows_of(connection, sql) == expected, text
         negated = [n for n, row in enumerate(drawn) if judge(condition, dict(zip(KINDS, row, strict=True))) is False]
         assert rows_of(connection, predicate(cql2.Not(cql2.parse(text)), KINDS)) == negated, text
+    # A large filter, and a long list, are printed in another way.
+    large = cql2.disjunction([cql2.parse(Renderer(seed).text(lengthened(asked[0])), max_bytes=cql2.MAX_JSON_BYTES), *[NEVER] * 51])
+    for tree, answer in ((large, True), (cql2.Not(large), False)):
+        expected = [n for n, row in enumerate(drawn) if judge(asked[0], dict(zip(KINDS, row, strict=True))) is answer]
+        assert rows_of(connection, predicate(tree, KINDS)) == expected, cql2.to_text(tree)
 
 
 @pytest.mark.parametrize("name", NUMBERS)

@@ -17,7 +17,7 @@ from hypothesis import given
 from baybridge.errors import Refused
 from baybridge.terms import cql2
 from baybridge.terms.cql2.nodes import Filter
-from baybridge.terms.filter_words import filter_lines
+from baybridge.terms.filter_words import filter_lines, filter_notes
 from baybridge.terms.masks import MASKS
 from baybridge.terms.terms import Terms
 from baybridge.terms.text import plain_text
@@ -54,7 +54,15 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
     "consumer_authority": [{"consumer_authority": "Education Code 50"}],
     "start": [{"start": "2026-07-01T00:00:00.000001Z"}, {"start": "2026-07-02T00:00:00Z"}],
     "end": [{"end": "2027-07-01T00:01:00Z"}, {"end": "2027-07-01T00:00:01Z"}],
-    "row_filter": [{"row_filter": None}, {"row_filter": "age_band = '5-18'"}, {"row_filter": "age_band <> '5-17'"}, {"row_filter": "TRUE"}],
+    "row_filter": [
+        *({"row_filter": text} for text in (None, "age_band = '5-18'", "age_band <> '5-17'", "TRUE")),
+        *({"row_filter": f"age_band LIKE '{pattern}'"} for pattern in ("5%", "%5", "%5%", "5", "%", "5_", "5\\%", "5\\%%", "5\\\\\\\\%")),
+        *({"row_filter": f"{fold}(age_band) = {fold}('5-17')"} for fold in ("CASEI", "ACCENTI")),
+        {"row_filter": "CASEI(ACCENTI(age_band)) NOT LIKE CASEI(ACCENTI('5_'))"},
+        *({"row_filter": f"age_band {operator} county"} for operator in ("=", "<>", "<", "<=", ">", ">=")),
+        {"row_filter": "age_band = 'county'"},
+        {"row_filter": "CASEI(age_band) >= CASEI(county)"},
+    ],
     "masks": [
         *({"masks": PLAIN.masks | {"visit_date": mask}} for mask in ("year", "null", "redact", "pseudonym", "bucket(2020-01-01)")),
         *(
@@ -232,6 +240,22 @@ WORDS = {
     "a NOT IN ('x', 'y')": ['- "a" is not one of: "x", "y".'],
     "a IS NULL": ['- "a" is empty.'],
     "a IS NOT NULL": ['- "a" is not empty.'],
+    "a LIKE 'x%'": ['- "a" is text that starts with "x".'],
+    "a LIKE '%50\\%'": ['- "a" is text that ends with "50%".'],
+    "a NOT LIKE '%x y%'": ['- "a" is not text that holds "x y".'],
+    "a LIKE 'x'": ['- "a" is text that fits the pattern "x".'],
+    "a LIKE 'x_%'": ['- "a" is text that fits the pattern "x_%".'],
+    "a LIKE '%'": ['- "a" is text that fits the pattern "%".'],
+    "NOT (a < b)": ["- This does not hold:", '  - "a" is below the column "b".'],
+    "a = b": ['- "a" is the same as the column "b".'],
+    "a <> b": ['- "a" is not the same as the column "b".'],
+    "a <= b": ['- "a" is below or the same as the column "b".'],
+    "a > b": ['- "a" is above the column "b".'],
+    "a >= b": ['- "a" is above or the same as the column "b".'],
+    "CASEI(a) = CASEI('x')": ['- "a" is "x". Case does not count.'],
+    "ACCENTI(a) NOT LIKE ACCENTI('x%')": ['- "a" is not text that starts with "x". Accents do not count.'],
+    "CASEI(ACCENTI(a)) IN (CASEI(ACCENTI('x')))": ['- "a" is one of: "x". Case and accents do not count.'],
+    "CASEI(a) < CASEI(b)": ['- "a" is below the column "b". Case does not count.'],
     "TRUE": ["- This always holds."],
     "FALSE": ["- This never holds."],
     "NOT (a = 1)": ["- This does not hold:", '  - "a" is 1.'],
@@ -253,6 +277,8 @@ TOLD = {
     "Not": {"operand"},
     "Always": {"value"},
     "Comparison": {"operator", "property", "value", "kind"},
+    "ColumnComparison": {"operator", "property", "other"},
+    "Like": {"property", "pattern", "kind"},
     "Between": {"property", "low", "high", "kind"},
     "In": {"property", "values", "kind"},
     "IsNull": {"property"},
@@ -268,6 +294,23 @@ def test_every_node_of_the_filter_tree_has_words_for_all_that_it_says() -> None:
     assert {node.__name__: {field.name for field in fields(node)} for node in get_args(Filter)} == TOLD
     tried = {type(cql2.parse(text)).__name__ for text in WORDS}
     assert tried == set(TOLD)
+    assert {field.name for field in fields(cql2.Property)} == {"name", "position", "folds"}
+
+
+@pytest.mark.parametrize(
+    ("text", "notes"),
+    [
+        ("a = 1 AND b LIKE 'x%'", []),
+        ("a = b", []),
+        (
+            "NOT (b LIKE 'x_')",
+            ["In a pattern, % is any text, and _ is any one letter or sign.", "With a mark \\\\ before them, they are just signs."],
+        ),
+        ("TRUE OR a < b", ["Below means less, before, or sorted before. Above is the reverse."]),
+    ],
+)
+def test_what_must_be_known_to_read_a_condition_is_said_below_it(text: str, notes: list[str]) -> None:
+    assert list(filter_notes(cql2.parse(text))) == notes
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from baybridge.http import probes
 from baybridge.http.contract import DECIDED, IF_MATCH, PUBLIC, SIGNED_IN, Address, only
-from baybridge.http.rest import administration, agreements, audit, collections, examine, items, notices, umbrellas
+from baybridge.http.rest import administration, agreements, audit, collections, examine, items, notices, queries, umbrellas
 from baybridge.http.rest.formats import FORMATS
 from baybridge.principals.principal import Move, Role
 from baybridge.wire.agreements import (
@@ -37,6 +37,8 @@ from baybridge.wire.collections import (
     PublishReport,
     PurgeRequest,
     PurgeShape,
+    QueriedItemsShape,
+    QueryRequest,
     SummaryShape,
     VersionShape,
     VersionsShape,
@@ -80,6 +82,8 @@ _OBJECT: Final = dict[str, Any]
 _BYTES: Final = "application/octet-stream"
 _TEXT: Final = "text/plain; charset=utf-8"
 _ROWS: Final = {200: (ItemsShape, *(each.media_type for each in FORMATS.values())), 304: None}
+
+_QUERIED: Final = {200: (QueriedItemsShape, *(each.media_type for each in FORMATS.values()))}
 
 _ADMIN: Final = only(Role.ADMIN)
 _ASKER: Final = only(Role.ANALYST, Role.STEWARD)
@@ -207,6 +211,16 @@ ADDRESSES: Final = (
     GET(f"{_VERSION}/schema", collections.schema, "A version's Frictionless Table Schema", PUBLIC, {200: _OBJECT}),
     GET(f"{_VERSION}/items", items.items, "Rows of a version", DECIDED, _ROWS, parameters=items.PARAMETERS, codes=_READ),
     GET(f"{_DATASET}/items", items.items, "Rows of the latest version", DECIDED, _ROWS, parameters=items.PARAMETERS, codes=_READ),
+    *(
+        POST(
+            *(f"{path}/items/query", queries.query, f"Rows of {which}, by a question in the body", DECIDED, _QUERIED),
+            takes=QueryRequest,
+            parameters=items.HEADERS,
+            codes=_READ,
+            acts=False,
+        )
+        for path, which in ((_DATASET, "the latest version"), (_VERSION, "a version"))
+    ),
     # Agreements.
     GET(_AGREEMENTS, agreements.listing, "The caller's agreements", SIGNED_IN, {200: AgreementsShape}),
     POST(_AGREEMENTS, agreements.ask, "Ask for an agreement", _ASKER, {201: AgreementShape}, takes=TermsShape, codes=_TERMS),

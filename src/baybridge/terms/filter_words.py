@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
 from baybridge.errors import Advice, Refused
-from baybridge.terms.cql2 import Always, And, Between, Comparison, Filter, In, IsNull, Not, Or, Property
+from baybridge.terms.cql2 import Always, And, Between, ColumnComparison, Comparison, Filter, Fold, In, IsNull, Like, Not, Or, Property
+from baybridge.terms.cql2.nodes import Leaf, leaves
 from baybridge.terms.words import day, moment, number, quoted
 
 _NUMBERS: Final = {"<": "is less than {}", "<=": "is {} or less", ">": "is more than {}", ">=": "is {} or more"}
@@ -19,6 +21,33 @@ _TEXTS: Final = {
     ">": "sorts after {}",
     ">=": "is {} or sorts after it",
 }
+_COLUMNS: Final = {
+    "=": "is the same as",
+    "<>": "is not the same as",
+    "<": "is below",
+    "<=": "is below or the same as",
+    ">": "is above",
+    ">=": "is above or the same as",
+}
+_FOLDS: Final = {
+    (): "",
+    (Fold.CASEI,): " Case does not count.",
+    (Fold.ACCENTI,): " Accents do not count.",
+    (Fold.CASEI, Fold.ACCENTI): " Case and accents do not count.",
+}
+# A pattern that is one text with %, any characters, at its start or its end. Others are shown as they are.
+_AFFIX: Final = re.compile(r"(%?)((?:[^%_\\]|\\.)+)(%?)", re.DOTALL)
+_AFFIXES: Final = {("", "%"): "starts with", ("%", ""): "ends with", ("%", "%"): "holds"}
+
+
+def filter_notes(tree: Filter) -> Iterator[str]:
+    """What a reader must know to read the lines of this filter, a sentence each."""
+    found = leaves(tree)
+    if any(isinstance(leaf, Like) and _affix(leaf.pattern) is None for leaf in found):
+        yield "In a pattern, % is any text, and _ is any one letter or sign."
+        yield "With a mark \\\\ before them, they are just signs."
+    if any(isinstance(leaf, ColumnComparison) and leaf.operator not in {"=", "<>"} for leaf in found):
+        yield "Below means less, before, or sorted before. Above is the reverse."
 
 
 def filter_lines(tree: Filter, *, indent: str = "") -> Iterator[str]:
@@ -28,14 +57,14 @@ def filter_lines(tree: Filter, *, indent: str = "") -> Iterator[str]:
             yield from _group("All of these hold:", operands, indent)
         case Or(operands=operands):
             yield from _group("At least one of these holds:", operands, indent)
-        case Not(operand=In() | Between() | IsNull() as leaf):
-            yield f"{indent}- {_leaf(leaf, 'not ')}."
+        case Not(operand=Like() | In() | Between() | IsNull() as leaf):
+            yield f"{indent}- {_leaf(leaf, 'not ')}.{_overlooked(leaf)}"
         case Not(operand=operand):
             yield from _group("This does not hold:", (operand,), indent)
         case Always(value=value):
             yield f"{indent}- This {'always' if value else 'never'} holds."
         case _:
-            yield f"{indent}- {_leaf(tree, '')}."
+            yield f"{indent}- {_leaf(tree, '')}.{_overlooked(tree)}"
 
 
 def _group(heading: str, operands: tuple[Filter, ...], indent: str) -> Iterator[str]:
@@ -48,6 +77,10 @@ def _leaf(leaf: object, negation: str) -> str:
     match leaf:
         case Comparison(operator=operator, property=column, value=value):
             return f"{_column(column)} {_compared(operator, value)}"
+        case ColumnComparison(operator=operator, property=column, other=other):
+            return f"{_column(column)} {_COLUMNS[operator]} the column {_column(other)}"
+        case Like(property=column, pattern=pattern):
+            return f"{_column(column)} is {negation}text that {_fitted(pattern)}"
         case Between(property=column, low=low, high=high):
             return f"{_column(column)} is {negation}from {_value(low)} to {_value(high)}, ends included"
         case In(property=column, values=values):
@@ -62,6 +95,23 @@ def _column(column: object) -> str:
     if type(column) is not Property:
         raise _unknown()
     return quoted(column.name)
+
+
+def _overlooked(leaf: Leaf) -> str:
+    return _FOLDS[leaf.property.folds]
+
+
+def _fitted(pattern: str) -> str:
+    found = _affix(pattern)
+    return f"fits the pattern {quoted(pattern)}" if found is None else f"{found[0]} {quoted(found[1])}"
+
+
+def _affix(pattern: str) -> tuple[str, str] | None:
+    """The words for the pattern and its text without escapes, or None where it has to be shown as a pattern."""
+    match = _AFFIX.fullmatch(pattern)
+    if match is None or (match[1], match[3]) not in _AFFIXES:
+        return None
+    return _AFFIXES[match[1], match[3]], re.sub(r"\\(.)", r"\1", match[2])
 
 
 def _compared(operator: str, value: object) -> str:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final, assert_never
 
 from baybridge.terms import cql2
-from baybridge.terms.filter_words import filter_lines
+from baybridge.terms.filter_words import filter_lines, filter_notes
 from baybridge.terms.history import WALK_LASTS
 from baybridge.terms.masks import REDACTED, Bucket, Generalize, Mask, Plain, Prefix, Round
 from baybridge.terms.terms import Terms
@@ -71,6 +71,7 @@ def _rows(terms: Terms, consumer: str) -> Iterator[str]:
         return
     yield f"{consumer} gets a row only if this holds:"
     yield from filter_lines(terms.row_filter)
+    yield from filter_notes(terms.row_filter)
     yield "An empty value fails a test, and it fails the reverse too. Only a test for empty finds it."
     yield f"The same rule as a filter: {cql2.to_text(terms.row_filter)}"
 

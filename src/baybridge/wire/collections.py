@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from baybridge.wire.shape import LinkShape, RequestShape, Shape
+
+_FILTER: Final = msgspec.Meta(extra_json_schema={"type": ["string", "object", "boolean", "null"]})
 
 
 class CollectionShape(Shape, frozen=True, kw_only=True):
@@ -89,6 +91,37 @@ class ItemsShape(Shape, frozen=True, kw_only=True):
     version: int
     items: list[dict[str, Any]]
     links: list[LinkShape]
+
+
+class QueryRequest(RequestShape, frozen=True, kw_only=True):
+    """Which rows. `filter` is CQL2 text, or CQL2-JSON as it is, and null for all; the names of columns stand without quotes.
+
+    `f` names the format where Accept does not. `cursor` is that of a link `next`.
+    """
+
+    filter: Annotated[msgspec.Raw, _FILTER] = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
+    filter_lang: str | None = msgspec.field(default=None, name="filter-lang")
+    properties: list[str] | None = None
+    sortby: list[str] | None = None
+    limit: int | None = None
+    cursor: str | None = None
+    f: str | None = None
+
+
+class QueryLinkShape(LinkShape, frozen=True, kw_only=True):
+    """A link that is followed with the last request's body, in which the members of `body` are set."""
+
+    body: dict[str, str]
+    method: str = "POST"
+    merge: bool = True
+
+
+class QueriedItemsShape(Shape, frozen=True, kw_only=True):
+    """One page of rows that a POST asked for."""
+
+    version: int
+    items: list[dict[str, Any]]
+    links: list[QueryLinkShape]
 
 
 class TopShape(Shape, frozen=True, kw_only=True):

@@ -1,9 +1,9 @@
-"""Rows: the query string parsed into one frozen Request, and a page printed as JSON."""
+"""Rows: a question parsed into one frozen Request, and a page printed as JSON. Here it comes in a query string, in `queries` in a body."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Protocol, Self
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -26,19 +26,22 @@ from baybridge.wire.shape import LinkShape
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 10_000
+HEADERS: Final = (
+    Parameter("Baybridge-Purpose", "The purpose of this read; without it, the one that the token is bound to.", place="header"),
+    Parameter("Baybridge-Agreement", "The agreement to read under, where several fit.", place="header"),
+)
 PARAMETERS: Final = (
     Parameter("filter", "Which rows, as a filter."),
-    Parameter("filter-lang", "The language of the filter.", {"type": "string", "enum": ["cql2-text"]}),
+    Parameter("filter-lang", "The language of the filter.", {"type": "string", "enum": ["cql2-text", "cql2-json"]}),
     Parameter("properties", "Which columns, parted by commas, in this order; all that are released without it."),
     Parameter("sortby", "The order: columns parted by commas, `-` before a name for descending."),
     Parameter("limit", f"Rows on a page, at most {MAX_LIMIT}; of a stream, all without it.", {"type": "integer", "minimum": 1}),
     Parameter("cursor", "Where the walk stands; only from a link `next`."),
     Parameter("f", "The format, where Accept does not say it.", {"type": "string", "enum": [PAGES, *FORMATS]}),
-    Parameter("Baybridge-Purpose", "The purpose of this read; without it, the one that the token is bound to.", place="header"),
-    Parameter("Baybridge-Agreement", "The agreement to read under, where several fit.", place="header"),
+    *HEADERS,
     Parameter("If-None-Match", "ETags that the caller has.", place="header"),
 )
-_MAX_NAMES: Final = 2000
+MAX_NAMES: Final = 2000
 _MAX_STREAM_DIGITS: Final = 12
 
 
@@ -53,13 +56,18 @@ class Named:
 
 async def items(request: HttpRequest) -> Response:
     """Answer GET .../items and .../versions/{n}/items: a page as JSON, or the whole answer as a stream of another format."""
-    here = serving(request)
-    token = bearer(request)
     given = parameters(request)
+    token = bearer(request)
     streamed = negotiate(given.get("f"), request.headers.get("accept"))
+    return await rows(request, _asked(request, given), streamed, token)
+
+
+async def rows(request: HttpRequest, asked: Asked, streamed: Format | None, token: str | None) -> Response:
+    """Bring a question for rows to the door: for a page, or for a stream of that format."""
+    here = serving(request)
     if streamed is None:
-        return await reading(request, parse(request, given, here.cursors), token)
-    whole = parse_stream(request, given, streamed)
+        return await reading(request, _page(asked, here.cursors), token)
+    whole = _stream(asked, streamed)
     sending = here.sending(request, seconds=here.exchange.settings.stream_seconds)
     leaving = await answering(
         request, lambda stop: here.exchange.disclose.stream(whole, reader(here.exchange, whole, token), stop), sending=sending
@@ -85,9 +93,35 @@ def reader(exchange: Exchange, read: Read, token: str | None) -> Principal | Non
         return caller(exchange, token)
 
 
-def parse(request: HttpRequest, given: dict[str, str], cursors: Cursors) -> Request:
-    """Read the request of a page. Raise Invalid for anything that is not understood; nothing is ever ignored."""
-    asked = _asked(request, given)
+class Source(Protocol):
+    """How a question came: what tells it from all others, and the links to it and to its next page."""
+
+    def text(self) -> str:
+        """The question without its cursor."""
+
+    def links(self, cursor: str | None) -> list[LinkShape]:
+        """The links to the question, and with a cursor to its next page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of rows, whichever way it came. `limit` and `cursor` are not read yet: pages and streams differ in them.
+
+    `bodiless` says that the headers alone are asked for.
+    """
+
+    ask: Ask
+    version: int | None
+    sort: tuple[SortKey, ...]
+    limit: str | None
+    cursor: str | None
+    known: frozenset[str]
+    bodiless: bool
+    source: Source
+
+
+def _page(asked: Asked, cursors: Cursors) -> Request:
+    """The request of a page. Raise Invalid for anything that is not understood; nothing is ever ignored."""
     question = question_hash(
         str(asked.ask.dataset),
         "" if asked.ask.row_filter is None else cql2.to_text(asked.ask.row_filter),
@@ -95,74 +129,75 @@ def parse(request: HttpRequest, given: dict[str, str], cursors: Cursors) -> Requ
         "sortby",
         *(f"{'-' if each.descending else '+'}{each.column}" for each in asked.sort),
     )
-    cursor = cursors.open(given["cursor"], question=question) if "cursor" in given else None
+    cursor = cursors.open(asked.cursor, question=question) if asked.cursor is not None else None
     if cursor is not None and asked.version not in (None, cursor.version):
         raise Invalid("cursor_invalid", "The cursor belongs to another version.", places=(Place("cursor", "another version"),))
     return Request(
         ask=asked.ask,
         version=asked.version if cursor is None else cursor.version,
         sort=asked.sort,
-        limit=page_limit(given.get("limit")),
+        limit=page_limit(asked.limit),
         after=None if cursor is None else cursor.row,
         cursor_extract=None if cursor is None else cursor.extract,
         known=asked.known,
-        representation=asked.address.text(),
+        representation=asked.source.text(),
         channel="rest",
-        bodiless=request.method == "HEAD",
-        encode=_Encoder(asked.address, question, cursors),
+        bodiless=asked.bodiless,
+        encode=_Encoder(asked.source, question, cursors),
     )
 
 
-def parse_stream(request: HttpRequest, given: dict[str, str], streamed: Format) -> StreamRequest:
-    """Read the request of a stream: it has no cursor, and its limit is any number of rows, or none."""
-    if "cursor" in given:
+def _stream(asked: Asked, streamed: Format) -> StreamRequest:
+    """The request of a stream: it has no cursor, and its limit is any number of rows, or none."""
+    if asked.cursor is not None:
         raise Invalid("invalid_request", "A stream has no pages.", places=(Place("cursor", f"leave it out with f={streamed.name}"),))
-    asked = _asked(request, given)
     return StreamRequest(
         ask=asked.ask,
         version=asked.version,
         sort=asked.sort,
-        limit=_stream_limit(given.get("limit")),
+        limit=_stream_limit(asked.limit),
         known=asked.known,
-        representation=f"{streamed.name} {asked.address.text()}",
+        representation=f"{streamed.name} {asked.source.text()}",
         channel="rest",
-        bodiless=request.method == "HEAD",
+        bodiless=asked.bodiless,
         begin=streamed.begin,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What pages and streams share."""
-
-    ask: Ask
-    version: int | None
-    sort: tuple[SortKey, ...]
-    known: frozenset[str]
-    address: Address
-
-
-def _asked(request: HttpRequest, given: dict[str, str]) -> _Asked:
+def _asked(request: HttpRequest, given: dict[str, str]) -> Asked:
     properties = _names(given.get("properties"), "properties")
-    sort = _names(given.get("sortby"), "sortby")
-    _require_distinct(properties, "properties")
-    _require_distinct(sort, "sortby")
     if any(each.sign for each in properties):
         raise Invalid("invalid_request", "properties takes names without a sign.", places=(Place("properties", "names only"),))
-    return _Asked(
-        ask=Ask(
-            dataset=DatasetName.parse(request.path_params["dataset"]),
-            columns=tuple(UsedColumn(each.name, "properties", each.position) for each in properties)
-            + tuple(UsedColumn(each.name, "sortby", each.position) for each in sort),
-            row_filter=_filter(given),
-            purpose=purpose_of(request),
-            agreement=request.headers.get("baybridge-agreement"),
-        ),
+    sort = _names(given.get("sortby"), "sortby")
+    return Asked(
+        ask=ask_of(request, properties, sort, _filter(given)),
         version=request.path_params.get("version"),
-        sort=tuple(SortKey(each.name, each.sign == "-") for each in sort),
+        sort=sort_keys(sort),
+        limit=given.get("limit"),
+        cursor=given.get("cursor"),
         known=frozenset(known_etags(request.headers.get("if-none-match", ""))),
-        address=Address.of(request, given),
+        bodiless=request.method == "HEAD",
+        source=Address.of(request, given),
     )
+
+
+def ask_of(request: HttpRequest, properties: tuple[Named, ...], sort: tuple[Named, ...], row_filter: cql2.Filter | None) -> Ask:
+    """What the decision needs to know. Raise Invalid for a column that is named twice."""
+    _require_distinct(properties, "properties")
+    _require_distinct(sort, "sortby")
+    return Ask(
+        dataset=DatasetName.parse(request.path_params["dataset"]),
+        columns=tuple(UsedColumn(each.name, "properties", each.position) for each in properties)
+        + tuple(UsedColumn(each.name, "sortby", each.position) for each in sort),
+        row_filter=row_filter,
+        purpose=purpose_of(request),
+        agreement=request.headers.get("baybridge-agreement"),
+    )
+
+
+def sort_keys(sort: tuple[Named, ...]) -> tuple[SortKey, ...]:
+    """The order that the names and their signs say."""
+    return tuple(SortKey(each.name, each.sign == "-") for each in sort)
 
 
 def _filter(given: dict[str, str]) -> cql2.Filter | None:
@@ -195,23 +230,26 @@ class Address:
         query = (*self.query, ("cursor", cursor)) if cursor is not None else self.query
         return quote(self.path) + ("?" + urlencode(query) if query else "")
 
+    def links(self, cursor: str | None) -> list[LinkShape]:
+        """The links to this address, and with a cursor to its next page."""
+        itself = LinkShape(rel="self", href=self.text())
+        return [itself] if cursor is None else [itself, LinkShape(rel="next", href=self.text(cursor))]
+
 
 @dataclass(frozen=True, slots=True)
 class _Encoder:
     """Prints a page as JSON, with a link to the next."""
 
-    address: Address
+    source: Source
     question: str
     cursors: Cursors
 
     def __call__(self, encodable: Encodable) -> bytes:
         names = tuple(encodable.types)
-        links = [LinkShape(rel="self", href=self.address.text())]
-        if encodable.page.next is not None:
-            cursor = Cursor(encodable.version, encodable.extract, self.question, encodable.page.next)
-            links.append(LinkShape(rel="next", href=self.address.text(self.cursors.seal(cursor))))
+        after = encodable.page.next
+        cursor = None if after is None else self.cursors.seal(Cursor(encodable.version, encodable.extract, self.question, after))
         rows = [dict(zip(names, row, strict=True)) for row in encodable.page.rows]
-        return msgspec.json.encode(ItemsShape(version=encodable.version, items=rows, links=links))
+        return msgspec.json.encode(ItemsShape(version=encodable.version, items=rows, links=self.source.links(cursor)))
 
 
 def _names(text: str | None, parameter: str) -> tuple[Named, ...]:
@@ -222,7 +260,7 @@ def _names(text: str | None, parameter: str) -> tuple[Named, ...]:
     start = 0
     for part in _parts(text):
         named = _name(part)
-        if named is None or len(found) >= _MAX_NAMES:
+        if named is None or len(found) >= MAX_NAMES:
             raise Invalid(
                 "invalid_request",
                 f"{parameter} is not a comma-separated list of names.",

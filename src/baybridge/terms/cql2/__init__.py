@@ -29,11 +29,12 @@ from baybridge.terms.cql2.nodes import (
     disjunction,
     properties_of,
 )
-from baybridge.terms.cql2.parser import MAX_BYTES, MAX_NESTING, parse
+from baybridge.terms.cql2.parser import MAX_BYTES, MAX_CONDITIONS, MAX_NESTING, parse
 from baybridge.terms.cql2.printer import to_text
 
 __all__ = [
     "MAX_BYTES",
+    "MAX_CONDITIONS",
     "MAX_IN_ITEMS",
     "MAX_JSON_BYTES",
     "MAX_NESTING",

@@ -44,6 +44,7 @@ from baybridge.terms.cql2.nodes import (
     is_pattern,
     is_writable,
     kind_of,
+    leaves,
     nesting,
 )
 from baybridge.terms.cql2.printer import RESERVED, to_text
@@ -51,6 +52,7 @@ from baybridge.terms.cql2.refusals import Wrong, refusal
 
 MAX_BYTES: Final = 8192
 MAX_NESTING: Final = 64
+MAX_CONDITIONS: Final = 4096
 OPERATORS: Final[dict[str, Operator]] = {"=": "=", "<>": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 FLIPPED: Final[dict[Operator, Operator]] = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 # SQL writes DATE '2024-01-31'; CQL2 puts the text in parentheses.
@@ -69,6 +71,11 @@ def parse(text: str, *, max_bytes: int = MAX_BYTES) -> Filter:
     tree = _Parser(tokens(text)).filter()
     if nesting(tree) > MAX_NESTING:
         raise refusal(refusals.DEPTH, 1)
+    found = leaves(tree)
+    if len(found) > MAX_CONDITIONS:
+        raise refusal(refusals.CONDITIONS, 1)
+    if sum(len(leaf.values) for leaf in found if isinstance(leaf, In)) > MAX_IN_ITEMS:
+        raise refusal(refusals.ITEMS, 1)
     _bounded(to_text(tree), max_bytes)
     return tree
 

@@ -66,7 +66,10 @@ NUMBER: Final = Wrong(
     "A number has at most 80 characters, 72 significant digits and a power of ten between -999 and 999.",
     "Write the number with fewer digits.",
 )
-ITEMS: Final = Wrong("An IN list has at most 10,000 values.", "Ask in several requests.")
+ITEMS: Final = Wrong("The IN lists of a filter have at most 10,000 values.", "Ask in several requests.")
+CONDITIONS: Final = Wrong(
+    "A filter has at most 4,096 conditions.", "Put the values of one column into one IN: column IN ('a', 'b'), or ask in several requests."
+)
 DATE: Final = Wrong("A date is written DATE('2024-01-31'), with a day that exists.", "Year, month and day with 4, 2 and 2 digits.")
 TIMESTAMP: Final = Wrong(
     "A timestamp is written TIMESTAMP('2024-01-31T12:00:00Z'), with a day and a time that exist.",
