@@ -96,7 +96,7 @@ def test_a_home_set_back_in_time_stops_with_the_reason(aged: Aged) -> None:
         pass
     code, reason = refused(aged, aged.older)
     assert code == "log_set_back"
-    assert "the log of bts has 14 entries, and 19 were signed" in reason
+    assert "the log of bts has 16 entries, and 21 were signed" in reason
 
 
 def test_after_a_restore_entry_the_home_serves_and_others_can_read_what_was_lost(aged: Aged) -> None:
@@ -104,15 +104,15 @@ def test_after_a_restore_entry_the_home_serves_and_others_can_read_what_was_lost
     code, said = command(
         "restore", "--home", str(aged.older), "--who", "Ada Nowak", "--reason", "a disk failed on Tuesday", environment=aged.environment
     )
-    assert (code, said) == (0, {"lost": [{"organization": "bts", "lost": "the log of bts has 14 entries, and 19 were signed"}]})
+    assert (code, said) == (0, {"lost": [{"organization": "bts", "lost": "the log of bts has 16 entries, and 21 were signed"}]})
     with serving(aged.older, environment=aged.environment) as server:
         note = server.client().get(f"/api/v1/audit/{PROVIDER}/checkpoint").text
         assert note.split("\n")[1] == "15"
     with aged.open(aged.older) as exchange:
-        entry = entries(exchange)[14]
+        entry = entries(exchange)[16]
         assert entry["kind"] == "restored"
         assert entry["actor"] == {"organization": "", "principal": "operator"}
-        assert entry["size"] == 14
+        assert entry["size"] == 16
         assert entry["lost"] == {"size": int(kept[1]), "root": base64.b64decode(kept[2]).hex()}
         assert b"Ada" not in json.dumps(entry).encode()
         assert entries(exchange, CONSUMER)[-1]["lost"] is None
@@ -154,7 +154,7 @@ def test_a_rewritten_history_of_the_same_length_stops_the_start(aged: Aged) -> N
     rewrite(aged.newest)
     code, reason = refused(aged, aged.newest)
     assert code == "log_set_back"
-    assert "the first 19 entries of the log of bts are not those that were signed" in reason
+    assert "the first 21 entries of the log of bts are not those that were signed" in reason
 
 
 def test_a_key_that_was_replaced_without_a_note_stops_the_start_and_one_that_handed_over_does_not(aged: Aged) -> None:
@@ -185,7 +185,7 @@ def test_the_copy_follows_the_logs_and_is_never_written_over_what_they_do_not_go
     with serving(aged.newest, environment={**aged.environment, "BAYBRIDGE_CHECKPOINT_SECONDS": "0.1"}):
         with aged.open(aged.newest) as exchange:
             record(exchange, 4)
-        wait_until(lambda: "\n23\n" in json.loads(aged.copy.read_bytes())["checkpoints"][PROVIDER])
+        wait_until(lambda: "\n25\n" in json.loads(aged.copy.read_bytes())["checkpoints"][PROVIDER])
     before = aged.copy.read_bytes()
     with aged.open(aged.older) as exchange:
         with pytest.raises(BaybridgeError) as wrong:

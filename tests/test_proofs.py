@@ -269,7 +269,7 @@ def test_a_log_that_is_older_than_tiles_gets_their_roots_with_the_migration(tmp_
     with contextlib.closing(sqlite3.connect(tmp_path / "home" / "catalog.sqlite", isolation_level=None)) as catalog:
         catalog.execute("DROP TABLE tile_roots")
         catalog.execute("DROP TABLE key_rotations")
-    module = importlib.import_module("baybridge.migrations.versions.r0004_log_for_others")
+    module = importlib.import_module("baybridge.migrations.versions.r0007_log")
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'home' / 'catalog.sqlite'}")
     with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
         module.upgrade()

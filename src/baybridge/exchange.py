@@ -24,6 +24,7 @@ from baybridge.disclose import Disclose
 from baybridge.errors import Advice, BaybridgeError, Conflict, Invalid, Place
 from baybridge.names import nearest
 from baybridge.operate.administer import Administer
+from baybridge.operate.doctor import Check, Doctor, Files, fail, not_looked_at, warn
 from baybridge.operate.erase import Erase
 from baybridge.operate.home import Home, Keys, find_home, make_home, read_keys, require_origin
 from baybridge.operate.look import Look
@@ -271,6 +272,7 @@ class Exchange:
     outside: Outside
     catalog: Look
     replies: Replies
+    doctor: Doctor
 
     @classmethod
     def make(cls, root: Path, *, origin: str) -> Self:
@@ -296,6 +298,7 @@ class Exchange:
         extracts = Extracts(home.extracts, objects, memory_limit=settings.build_memory)
         engine = Engine(memory_limit=settings.engine_memory)
         workspaces = Workspaces(home.scratch)
+        outside = Outside(settings.checkpoint_copy, home, database, log, watch, secrets.token_bytes)
         return cls(
             home=home,
             settings=settings,
@@ -332,9 +335,10 @@ class Exchange:
             prove=Prove(database, log, watch),
             erase=Erase(database, log, _now, settings.side_record_days),
             rotate=Rotate(home, database, log, _now, keys),
-            outside=Outside(settings.checkpoint_copy, home, database, log, watch, secrets.token_bytes),
+            outside=outside,
             catalog=Look(database),
             replies=Replies(database, _now),
+            doctor=Doctor(home, database, objects, watch, outside, _now, secrets.token_bytes),
         )
 
     def sign(self) -> None:
@@ -376,6 +380,28 @@ class Exchange:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def examine(root: Path, *, environment: Mapping[str, str]) -> tuple[Check, ...]:
+    """Look at the home in that folder, also where it does not open. Raise NotFound where there is none."""
+    home = find_home(root.absolute())
+    database = _catalog(home)
+    files = Files(home, environment, lambda: _origins(home, environment), database)
+    found = files.checks()
+    database.close()
+    again = f"baybridge doctor --home {home.root}"
+    if not files.sound(found):
+        return (*found, *not_looked_at(warn("not looked at: the home does not open", again)))
+    try:
+        exchange = Exchange.open(root, environment=environment)
+    except BaybridgeError as wrong:
+        return (*found, *not_looked_at(fail(wrong.detail, wrong.advice.next_command or again)))
+    with exchange:
+        return (*found, *exchange.doctor.checks())
+
+
+def _origins(home: Home, environment: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(each.origin for each in load_settings(home, flags={}, environment=environment)[1])
 
 
 def _catalog(home: Home) -> Database:

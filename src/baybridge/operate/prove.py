@@ -15,7 +15,7 @@ from baybridge.audit.tree import Tree
 from baybridge.db import Database
 from baybridge.errors import Invalid, NotFound, Place
 from baybridge.operate.watch import Watch
-from baybridge.principals.principal import Principal, Role, require_role
+from baybridge.principals.principal import Principal, Role, Scope, require_role
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Prove:
         """The entries under a tile of level 0, to the organization's auditors and the local operator."""
         with self.log.entering_refusals(organization, {"act": "entries", "actor": _actor(principal)}):
             if not principal.is_operator():
-                require_role(principal, organization, Role.AUDITOR)
+                require_role(principal, organization, Role.AUDITOR, scope=Scope.AUDIT)
         with self.database.read() as connection:
             tile.require_in(self._signed(connection, organization))
             run = audit_log.entries(connection, organization, start=tile.first, limit=tile.width)
@@ -124,4 +124,5 @@ def _actor(principal: Principal) -> dict[str, str]:
 def _may_have(principal: Principal, organization: str, entry: bytes) -> bool:
     actor = decode(entry).facts.get("actor")
     own = isinstance(actor, dict) and actor.get("organization") == principal.organization
-    return own or principal.is_operator() or principal.acts_for(organization, Role.AUDITOR)
+    audits = principal.acts_for(organization, Role.AUDITOR) and principal.reaches(Scope.AUDIT)
+    return own or principal.is_operator() or audits
