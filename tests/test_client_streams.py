@@ -156,6 +156,12 @@ def test_a_stream_is_asked_for_again_until_it_begins_and_never_after(tmp_path: P
         client.download("a.b", tmp_path / "x")
 
 
+def test_a_table_that_is_cut_is_asked_for_again_whole() -> None:
+    schema = b'HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{"fields": []}'
+    with sending(WHOLE[:-12], WHOLE, schema) as url, Client(url) as client:
+        assert client.table("a.b").items == [{"a": 1}, {"a": 2}, {"a": 3}]
+
+
 @pytest.mark.parametrize("line", [b"[1]\n", b"{\n"])
 def test_a_line_that_is_no_row_is_not_understood(line: bytes) -> None:
     sent = CHUNKED + b"%x\r\n%s\r\n0\r\n\r\n" % (len(line), line)
