@@ -12,114 +12,31 @@ from typing import Final, TypeVar
 import sqlalchemy as sa
 
 from baybridge.agreements import store as agreement_store
-from baybridge.agreements.agreement import Agreement, Standing
+from baybridge.agreements.agreement import Agreement
 from baybridge.agreements.domains import unwrap_key
-from baybridge.agreements.usage import LimitReached, reserve
 from baybridge.audit.counts import Counted
 from baybridge.audit.entry import JSON, Kind, canonical, column_list
 from baybridge.audit.log import Draft, Log, always
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Dataset, State, Version
-from baybridge.data.engines.duckdb import Engine, Page, Rows, SortKey, Stop, Whole
+from baybridge.catalog.dataset import Dataset, Version
+from baybridge.data.engines.duckdb import Engine, Rows, Stop, Whole
 from baybridge.data.engines.duckdb import Question as PageQuestion
 from baybridge.data.extracts import Extract, Extracts
 from baybridge.db import Database
-from baybridge.disclose.question import Body, Opened, Question
-from baybridge.disclose.stream import Ending, HandedOut, Lines, Stream
+from baybridge.disclose.guard import Granted, Guard, holds
+from baybridge.disclose.question import Body, Opened
+from baybridge.disclose.reads import Answer, Encodable, Examination, Read, Request, StreamRequest, columns_of, question_of
+from baybridge.disclose.stream import Ending, HandedOut, Stream
 from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Refused, Unavailable
-from baybridge.policy.decision import Ask, Grant, Refusal, decide
+from baybridge.policy.decision import Grant, Refusal, decide
 from baybridge.policy.refusals import limit_reached
 from baybridge.principals.principal import Principal
-from baybridge.principals.store import still_acts
 from baybridge.principals.tokens import present
-from baybridge.terms import cql2
-from baybridge.terms.columns import ColumnType
 
 _TRIES: Final = 4
 _VERSIONS_KEPT: Final = 1024
 
 Leaving = TypeVar("Leaving", bound="Answer | Stream")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
-    """What is read, whatever face it came through. `known` are the ETags that the caller has.
-
-    `representation` names path, parameters and format, so that two answers with one ETag are one sequence of bytes. `bodiless` is a
-    question for the headers alone: it is decided and entered, and nothing is computed.
-    """
-
-    ask: Ask
-    version: int | None
-    known: frozenset[str]
-    representation: str
-    channel: str
-    bodiless: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request(Read):
-    """A page of rows. `after` (a `_row`) and `cursor_extract` come from a cursor.
-
-    `encode` makes the body from a page; it is called before the entry is written, because the entry holds the body's SHA-256.
-    """
-
-    sort: tuple[SortKey, ...]
-    limit: int
-    after: int | None
-    cursor_extract: str | None
-    encode: Callable[[Encodable], bytes]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamRequest(Read):
-    """A whole answer, or its first `limit` rows. `begin` gives the format over the columns that leave."""
-
-    sort: tuple[SortKey, ...]
-    limit: int | None
-    begin: Callable[[Mapping[str, ColumnType]], Lines]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examination(Read):
-    """Another kind of question than for rows: about one version, or where `since` is given, about two."""
-
-    since: int | None
-    question: Question
-    after: int | None = None
-    cursor_extract: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Encodable:
-    """What a face makes a body of: a page of one version's extract, and the names and types of its columns."""
-
-    version: int
-    extract: str
-    types: dict[str, ColumnType]
-    page: Page
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What may leave now. `body` is None where it is `unchanged` (a 304), or where the headers alone were asked for; it has no `rows` then.
-
-    `agreement` is the id of the one that it leaves under; owners and the public read without. `entry` is None for a public dataset, whose
-    reads are not entered.
-
-    `stands` says whether the grant still holds: a face that is still sending asks every 250 ms, and resets the connection on False.
-    """
-
-    body: bytes | None
-    rows: int
-    etag: str
-    version: int
-    governed: bool
-    organization: str
-    agreement: str | None
-    entry: int | None
-    stands: Callable[[], bool]
-    unchanged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,26 +50,6 @@ class _Known:
     versions: tuple[Version, ...]
     agreements: tuple[Agreement, ...]
     superseded: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Granted:
-    """A read that was granted: to whom, and for each of its versions what."""
-
-    principal: Principal | None
-    grants: tuple[Grant, ...]
-    key: tuple[str, ...]
-
-    @property
-    def first(self) -> Grant:
-        """The grant of the version asked for."""
-        return self.grants[0]
-
-    @property
-    def agreement(self) -> str | None:
-        """The id of the agreement that the version asked for is read under."""
-        agreement = self.first.agreement
-        return None if agreement is None else agreement.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +102,8 @@ class Disclose:
         self.engine.close_missing()
 
     def _granted(
-        self, request: Read, principal: Principal | None, compute: Callable[[_Granted], tuple[Leaving, Draft | None]]
-    ) -> tuple[Leaving, int | None, _Granted]:
+        self, request: Read, principal: Principal | None, compute: Callable[[Granted], tuple[Leaving, Draft | None]]
+    ) -> tuple[Leaving, int | None, Granted]:
         """Load, decide, compute, record.
 
         When the agreement moves between decision and entry, the request is decided again; nothing of the first try leaves.
@@ -226,7 +123,7 @@ class Disclose:
             if draft is None:
                 self._count(request, "read", None)
                 return leaving, None, granted
-            guard = _Guard(granted, rows=leaving.rows)
+            guard = Guard(granted, rows=leaving.rows)
             entry = self.log.record(draft, guard)
             if entry is not None:
                 return leaving, entry, granted
@@ -237,7 +134,7 @@ class Disclose:
                 raise self._refused(request, principal, refusal)
         raise Unavailable("extract_building", "The agreement keeps changing; try again shortly.", retry_after=1)
 
-    def _decide(self, request: Read, principal: Principal | None, known: _Known) -> _Granted | Refusal:
+    def _decide(self, request: Read, principal: Principal | None, known: _Known) -> Granted | Refusal:
         """A grant for each version, or the first refusal. What compares two versions needs both."""
         grants: list[Grant] = []
         for version in known.versions:
@@ -249,7 +146,7 @@ class Disclose:
             grants.append(decision)
         key = known.versions[0].schema.key
         refusal = request.question.refusal(tuple(grants), key) if isinstance(request, Examination) else None
-        return refusal or _Granted(principal, tuple(grants), key)
+        return refusal or Granted(principal, tuple(grants), key)
 
     def _load(self, request: Read, principal: Principal | None) -> _Known:
         with self.database.read() as connection:
@@ -278,7 +175,7 @@ class Disclose:
             version = replace(version, state=state)
         return version
 
-    def _answer(self, request: Request | Examination, granted: _Granted, stop: Stop) -> tuple[Answer, Draft | None]:
+    def _answer(self, request: Request | Examination, granted: Granted, stop: Stop) -> tuple[Answer, Draft | None]:
         digest = self._digest(granted)
         if request.cursor_extract not in (None, digest):
             raise _moved_cursor()
@@ -294,7 +191,7 @@ class Disclose:
         outcome: dict[str, JSON] = {"bytes": len(body.data), "rows": body.rows, "sha256": sha256, "status": 200}
         return self._leaving(granted, etag, body), self._draft(request, granted, outcome)
 
-    def _headers(self, request: Read, granted: _Granted, etag: str) -> tuple[Answer, Draft | None]:
+    def _headers(self, request: Read, granted: Granted, etag: str) -> tuple[Answer, Draft | None]:
         """An answer without a body: nothing has changed since, or nothing but the headers was asked for."""
         unchanged = _known(request, etag)
         outcome: dict[str, JSON] = {"bytes": 0, "rows": 0, "sha256": None, "status": 304 if unchanged else 200}
@@ -302,14 +199,14 @@ class Disclose:
 
     def _page(self, request: Request, grant: Grant, digest: str, stop: Stop) -> Body:
         types = grant.projection.types
-        question = PageQuestion(_columns(request, types), request.ask.row_filter, request.sort, request.limit, request.after)
+        question = PageQuestion(columns_of(request, types), request.ask.row_filter, request.sort, request.limit, request.after)
         page = self.engine.page(self._extract(grant), types, question, stop)
         named = {name: types[name] for name in question.columns}
         return Body(request.encode(Encodable(grant.projection.version, digest, named, page)), len(page.rows))
 
-    def _stream(self, request: StreamRequest, granted: _Granted, stop: Stop) -> tuple[Answer | Stream, Draft | None]:
+    def _stream(self, request: StreamRequest, granted: Granted, stop: Stop) -> tuple[Answer | Stream, Draft | None]:
         grant, types = granted.first, granted.first.projection.types
-        whole = Whole(_columns(request, types), request.ask.row_filter, request.sort, request.limit)
+        whole = Whole(columns_of(request, types), request.ask.row_filter, request.sort, request.limit)
         etag = _etag(grant, self._digest(granted), request.representation, None)
         if request.bodiless or _known(request, etag):
             return self._headers(request, granted, etag)
@@ -330,7 +227,7 @@ class Disclose:
         opened: dict[str, JSON] = {"bytes": None, "rows": rows, "sha256": None, "status": 200, "stream": True}
         return stream, self._draft(request, granted, opened)
 
-    def _leaving(self, granted: _Granted, etag: str, body: Body | None) -> Answer:
+    def _leaving(self, granted: Granted, etag: str, body: Body | None) -> Answer:
         projection = granted.first.projection
         return Answer(
             body=None if body is None else body.data,
@@ -344,7 +241,7 @@ class Disclose:
             stands=lambda: self._stands(granted),
         )
 
-    def _digest(self, granted: _Granted) -> str:
+    def _digest(self, granted: Granted) -> str:
         return "-".join(self.extracts.digest(grant.projection) for grant in granted.grants)
 
     def _entering_end(self, stream: Stream, request: Read, principal: Principal, opening: int) -> Callable[[Ending, HandedOut], None]:
@@ -375,9 +272,9 @@ class Disclose:
         with self.database.read() as connection:
             return unwrap_key(connection, key_id, wrapping_key=self.wrapping_key)
 
-    def _stands(self, granted: _Granted) -> bool:
+    def _stands(self, granted: Granted) -> bool:
         with self.database.read() as connection:
-            return _holds(granted, connection, self.clock())
+            return holds(granted, connection, self.clock())
 
     def _present(self, request: Read, principal: Principal) -> Principal:
         """The principal as it stands now. Raise the reason, entered, where it may not act any more or its provider takes no part."""
@@ -390,7 +287,7 @@ class Disclose:
         with self.log.entering_refusals(provider, facts), self.database.read() as connection:
             return present(connection, principal, now=self.clock(), counterpart=provider)
 
-    def _draft(self, request: Read, granted: _Granted, outcome: Mapping[str, JSON]) -> Draft | None:
+    def _draft(self, request: Read, granted: Granted, outcome: Mapping[str, JSON]) -> Draft | None:
         """The entry of a disclosure, or None where reads are not entered one by one.
 
         `outcome` are the facts of what leaves: rows, bytes, sha256, status.
@@ -398,7 +295,7 @@ class Disclose:
         principal, grant = granted.principal, granted.first
         if principal is None or grant.standing == "public":
             return None
-        asked, used = _asked(request, grant)
+        asked, used = question_of(request, grant)
         side = canonical({"question": asked, "salt": self.entropy(16).hex()})
         facts: dict[str, JSON] = {
             **outcome,
@@ -439,47 +336,6 @@ class Disclose:
         return refusal.error()
 
 
-def _holds(granted: _Granted, connection: sa.Connection, now: datetime) -> bool:
-    """Promise 5: whether each grant still holds, and whether who it was given to still acts."""
-    if any(
-        catalog.state_of(connection, each.projection.dataset, each.projection.version) is not State.PUBLISHED for each in granted.grants
-    ):
-        return False
-    principal, agreement = granted.principal, granted.first.agreement
-    if principal is None or granted.first.standing == "public":
-        return True
-    if not still_acts(connection, principal, now=now, counterpart=granted.first.projection.dataset.organization):
-        return False
-    if agreement is None:
-        return True
-    return agreement_store.epoch(connection, agreement.id) == agreement.epoch and agreement.standing(now) is Standing.ACTIVE
-
-
-@dataclass(slots=True)
-class _Guard:
-    """Asked inside the transaction that records the disclosure: the grants still hold, and their limits allow one request with these rows.
-
-    What it has counted is undone with the transaction. `reached` tells afterwards which limit said no, where one did.
-    """
-
-    granted: _Granted
-    rows: int
-    reached: LimitReached | None = None
-
-    def __call__(self, connection: sa.Connection, now: datetime) -> bool:
-        self.reached = None
-        if not _holds(self.granted, connection, now):
-            return False
-        if self.granted.first.agreement is not None:
-            self.reached = reserve(connection, self.granted.first.agreement, now, requests=1, rows=self.rows)
-        return self.reached is None
-
-
-def _columns(request: Request | StreamRequest, types: Mapping[str, ColumnType]) -> tuple[str, ...]:
-    """The columns that leave: those asked for, or all."""
-    return tuple(dict.fromkeys(column.name for column in request.ask.columns if column.parameter == "properties")) or tuple(types)
-
-
 def _known(request: Read, etag: str) -> bool:
     """Whether the caller has this answer already (RFC 9110, section 13.1.2)."""
     return etag in request.known or "*" in request.known
@@ -498,25 +354,6 @@ def _begun(batches: Rows) -> Rows:
             batches.close()
 
     return rest()
-
-
-def _asked(request: Read, grant: Grant) -> tuple[dict[str, JSON], tuple[str, ...]]:
-    """The question as its side record keeps it, and the columns that it gives out, filters or sorts by."""
-    types = grant.projection.types
-    if isinstance(request, Examination):
-        return request.question.facts(), tuple(types)
-    if not isinstance(request, Request | StreamRequest):
-        raise TypeError("a read is a page, a stream or an examination")
-    columns, row_filter = _columns(request, types), request.ask.row_filter
-    filtered = () if row_filter is None else cql2.properties_of(row_filter)
-    question: dict[str, JSON] = {
-        "after": request.after if isinstance(request, Request) else None,
-        "columns": list(columns),
-        "filter": None if row_filter is None else cql2.to_text(row_filter),
-        "limit": request.limit,
-        "sort": [("-" if key.descending else "") + key.column for key in request.sort],
-    }
-    return question, tuple(dict.fromkeys([*columns, *(each.name for each in filtered), *(key.column for key in request.sort)]))
 
 
 def _etag(grant: Grant, extract: str, representation: str, after: int | None) -> str:
