@@ -90,7 +90,7 @@ lock: $(READY)  ## Renew the hash-pinned requirements from the ranges of pyproje
 
 .PHONY: system
 system:  ## Install the Debian packages that the tests need, or say which.
-	@PYTHON=$(PYTHON) tools/system python git strace
+	@PYTHON=$(PYTHON) tools/system python git strace go
 
 .PHONY: clean
 clean:  ## Remove everything that the other targets made.

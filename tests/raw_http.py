@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import socket
+import struct
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -165,3 +168,29 @@ def server_holds(wire: Wire) -> bool:
     """Whether the server's end of the connection is still open."""
     view = kernel_view(wire.address[1], wire.local_port)
     return view is not None and view.state == ESTABLISHED
+
+
+@contextlib.contextmanager
+def sending(*answers: bytes, reset: bool = False, until: threading.Event | None = None) -> Iterator[str]:
+    """A server that sends these bytes, a connection each, and then ends the connection: at once, or when the event has happened."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = listener.accept()
+                with connection:
+                    asked = b""
+                    while b"\r\n\r\n" not in asked:
+                        asked += connection.recv(65_536)
+                    connection.sendall(answer)
+                    if until is not None:
+                        until.wait(10)
+                    if reset:
+                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            thread.join(10)

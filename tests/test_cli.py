@@ -332,8 +332,8 @@ def test_a_given_schema_is_the_contract(place: Place, tmp_path: Path, bay: Comma
 def test_rows_are_printed_as_a_table_csv_ndjson_or_one_object(place: Place, bay: Commands) -> None:
     ask = ("get", "bts.flights", "--columns", "flight,delay,carrier", "--sort", "-delay", *place.as_("dot", "analyst"))
     rows = [[6, 120, "UA"], [7, 33, "AA"], [2, 4, "UA"], [4, -1, "B6"], [3, None, "AA"]]
-    assert bay(*ask, "--output", "csv").out.splitlines() == ["flight,delay,carrier", "6,120,UA", "7,33,AA", "2,4,UA", "4,-1,B6", "3,,AA"]
-    assert [list(json.loads(line).values()) for line in bay(*ask, "--output", "ndjson").out.splitlines()] == rows
+    assert bay(*ask, "--format", "csv").out.splitlines() == ["flight,delay,carrier", "6,120,UA", "7,33,AA", "2,4,UA", "4,-1,B6", "3,,AA"]
+    assert [list(json.loads(line).values()) for line in bay(*ask, "--format", "ndjson").out.splitlines()] == rows
     whole = bay(*ask, "--json").json()
     assert (whole["version"], [list(row.values()) for row in whole["items"]], whole["more"]) == (1, rows, False)
     drawn = bay(*ask)
@@ -344,14 +344,14 @@ def test_rows_are_printed_as_a_table_csv_ndjson_or_one_object(place: Place, bay:
 def test_a_limit_is_exact_and_all_is_all(place: Place, bay: Commands) -> None:
     public = ("get", "bts.many", "--url", place.server.url)
     for limit in (1, 100, 10_000, 10_001, MANY):
-        lines = bay(*public, "--limit", limit, "--output", "csv").out.splitlines()
+        lines = bay(*public, "--limit", limit, "--format", "csv").out.splitlines()
         assert lines == ["n,v", *(f"{n},x" for n in range(limit))]
     assert bay(*public, "--limit", MANY, "--json").json()["more"] is True
     whole = bay(*public, "--all", "--json").json()
     assert (len(whole["items"]), whole["more"]) == (MANY + 500, False)
     assert len(bay(*public).out.splitlines()) == 101
     assert bay(*public, "--all", "--limit", "5").code == 2
-    empty = bay(*public, "--filter", "n < 0", "--columns", "v,n", "--output", "csv")
+    empty = bay(*public, "--filter", "n < 0", "--columns", "v,n", "--format", "csv")
     assert empty.out == "v,n\n"
 
 
@@ -546,7 +546,7 @@ def test_an_interrupted_command_ends_with_130_and_leaves_nothing(place: Place, s
 
 
 def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(place: Place, start: Start) -> None:
-    rows = start("get", "bts.many", "--all", "--output", "csv", environment={"BAYBRIDGE_URL": place.server.url})
+    rows = start("get", "bts.many", "--all", "--format", "csv", environment={"BAYBRIDGE_URL": place.server.url})
     assert rows.stdout is not None
     assert rows.stderr is not None
     assert rows.stdout.readline() == "n,v\n"

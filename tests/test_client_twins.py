@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from baybridge.client import AsyncClient, Client, exceptions
 from baybridge.client.addresses import Addresses
-from baybridge.client.call import Address, Walk
+from baybridge.client.methods import Address, Arrival, Flow, Walk, Whole
 from baybridge.errors import CODES, BaybridgeError, Conflict, Corrupt, Invalid, NotFound, Refused, Unavailable
 from baybridge.wire.collections import DeclareRequest
 
@@ -44,13 +44,18 @@ def server(exchange: World) -> Iterator[Server]:
 
 
 def test_both_clients_have_every_address_under_one_name() -> None:
-    shared = {name for name, each in vars(Addresses).items() if isinstance(each, Address | Walk)}
-    assert len(shared) > 25
+    shared = {name for name, each in vars(Addresses).items() if isinstance(each, Address | Arrival | Flow | Walk | Whole)}
+    assert len(shared) > 70
     public = [{name for name in dir(kind) if not name.startswith("_")} for kind in (Client, AsyncClient)]
     assert public[0] == public[1] >= shared
     for name in shared:
         method = getattr(Client("http://127.0.0.1:1"), name)
         assert (method.__name__, bool(method.__doc__)) == (name, True)
+
+
+def test_every_method_is_on_the_page_of_the_sdk() -> None:
+    page = (ROOT / "docs/reference/sdk.md").read_text(encoding="utf-8")
+    assert [name for name in dir(Client) if not name.startswith("_") and f"`{name}(" not in page] == []
 
 
 def test_the_awaited_client_reads_what_the_waiting_one_reads(exchange: World, server: Server) -> None:

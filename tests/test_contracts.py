@@ -20,7 +20,7 @@ from baybridge.http.app import ROUTES
 from baybridge.names import DatasetName
 from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.wire.agreements import AgreementShape, AgreementsShape, ApprovalsShape, UmbrellaShape, UmbrellasShape
-from baybridge.wire.audit import EntriesShape, VerifierShape
+from baybridge.wire.audit import ConsistencyShape, EntriesShape, ErasureShape, InclusionShape, KeysShape, VerifierShape
 from baybridge.wire.collections import (
     ChangesShape,
     CollectionShape,
@@ -143,7 +143,14 @@ CONTRACTS: Final[dict[str, Contract]] = {
     f"PUT {API}/organizations/{{organization}}/approvals": Contract(ADMIN, ApprovalsShape, {"roles": []}),
     f"GET {API}/audit/{{organization}}/checkpoint": Contract(None, None, public=True),
     f"GET {API}/audit/{{organization}}/verifier": Contract(None, VerifierShape, public=True),
+    f"GET {API}/audit/{{organization}}/keys": Contract(None, KeysShape, public=True),
     f"GET {API}/audit/{{organization}}/entries": Contract(("bts", "auditor"), EntriesShape),
+    f"GET {API}/audit/{{organization}}/tile/entries/{{number}}": Contract(("bts", "auditor"), None),
+    f"GET {API}/audit/{{organization}}/tile/{{level}}/{{number}}": Contract(None, None, public=True),
+    f"GET {API}/audit/{{organization}}/proof/inclusion": Contract(None, InclusionShape, query="index=0", public=True),
+    f"GET {API}/audit/{{organization}}/proof/consistency": Contract(None, ConsistencyShape, query="from=1", public=True),
+    f"GET {API}/audit/{{organization}}/receipts/{{index}}": Contract(("bts", "auditor"), None),
+    f"DELETE {API}/audit/{{organization}}/side-records": Contract(("bts", "admin"), ErasureShape, query="stop=1"),
 }
 
 
@@ -180,6 +187,9 @@ class Stage:
             "code": "not_found",
             "organization": "bts",
             "principal": self.people.get(template.rpartition("/")[2], self.world.person("bts", "analyst").id),
+            "level": "0",
+            "number": "000.p/1",
+            "index": "0",
             "token": self._token_id() if "{token}" in template else "",
             "agreement": self.agreements.get(template.rpartition("/")[2], self.agreements["read"]),
             "umbrella": self.umbrellas.get(template.rpartition("/")[2], self.umbrellas["offer"]).id,
@@ -194,7 +204,8 @@ class Stage:
             }
         content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         with self.server.client(token, purpose="noise-study") as client:
-            return client.request(method, template.format(**names) + (query or f"?{contract.query}"), content=content)
+            asked = "&".join(each for each in (contract.query, query.removeprefix("?")) if each)
+            return client.request(method, template.format(**names) + ("?" + asked if asked else ""), content=content)
 
     def secret(self, address: str) -> str | None:
         who = CONTRACTS[address].who
@@ -231,6 +242,7 @@ def make_stage(root: Path) -> Iterator[Stage]:
     }
     asked = [world.exchange.umbrellas.request(analyst, "Noise", [other]) for _ in range(2)]
     umbrellas = {"offer": asked[0], "sign": world.exchange.umbrellas.offer(steward, asked[1].id)}
+    world.exchange.watch.sign_new()
     with serving(world.root) as server:
         people, digest = make_people(world), agreements["sign"].terms_sha256
         yield Stage(world, server, {name: each.id for name, each in agreements.items()}, people, digest, umbrellas)

@@ -151,10 +151,16 @@ def test_an_entry_has_at_most_8192_bytes() -> None:
 def test_kinds_keep_their_names() -> None:
     assert [kind.value for kind in Kind] == [
         "disclosure",
+        "stream_ended",
         "refusal",
         "publication",
         "dataset_declared",
+        "withdrawal",
+        "restoration",
+        "purge_begun",
+        "purge_done",
         "agreement_act",
+        "approvals_required",
         "organization_added",
         "organization_act",
         "principal_added",
@@ -162,6 +168,10 @@ def test_kinds_keep_their_names() -> None:
         "token_issued",
         "token_rotated",
         "token_revoked",
+        "counts",
+        "side_records_erased",
+        "key_rotated",
+        "restored",
     ]
 
 

@@ -18,6 +18,7 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from oracle import Asker, Deal, Reading, Row, Table
 
+from baybridge.agree import Agree
 from baybridge.agreements.domains import unwrap_key
 from baybridge.audit import log
 from baybridge.disclose import Ask, Encodable, Request, SortKey, Stop, UsedColumn
@@ -228,7 +229,7 @@ class Stage:
     def agree(self, name: DatasetName, deal: Deal) -> Deal:
         """Take the agreement to its state, at a time when its end had not come, and learn the key of its pseudonyms."""
         now = datetime.now(UTC)
-        agree = replace(self.world.exchange.agree, clock=lambda: now - oracle.LONG_AGO)
+        agree = Agree(replace(self.world.exchange.agree.desk, clock=lambda: now - oracle.LONG_AGO))
         shape = TermsShape(
             dataset=str(name),
             columns=list(deal.columns),

@@ -325,8 +325,8 @@ class Strange:
     "tree",
     [
         Strange(cql2.Property("a"), 1),
-        cql2.Not(Strange(cql2.Property("a"), 1)),  # type: ignore[arg-type]
-        cql2.And((cql2.Always(value=True), Strange(cql2.Property("a"), 1))),  # type: ignore[arg-type]
+        cql2.Not(Strange(cql2.Property("a"), 1)),  # type: ignore[arg-type]  # a node of a later version
+        cql2.And((cql2.Always(value=True), Strange(cql2.Property("a"), 1))),  # type: ignore[arg-type]  # as above
     ],
 )
 def test_a_condition_without_words_refuses_and_is_never_left_out(tree: Any) -> None:

@@ -105,6 +105,14 @@ def test_an_umbrella_is_of_one_provider_and_shown_to_its_parties(parties: World)
         assert outcome(lambda nothing=nothing: umbrellas.show(LOCAL_OPERATOR, nothing)) == "not_found"
 
 
+def test_an_umbrella_of_an_unknown_provider_or_by_the_operator_is_refused_before_it_is_made(parties: World) -> None:
+    stranger = parties.terms(dataset="nobody.flights")
+    umbrellas = parties.exchange.umbrellas
+    assert outcome(lambda: umbrellas.request(parties.person("dot", "analyst"), "t", [stranger])) == "not_found"
+    assert outcome(lambda: umbrellas.request(LOCAL_OPERATOR, "t", [parties.terms()])) == "role_required"
+    assert umbrellas.listing(parties.person("dot", "analyst")) == ()
+
+
 # --- approvals ---
 
 

@@ -6,6 +6,7 @@ once when another writer came between, whatever the busy timeout.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,8 +22,8 @@ from alembic.script import ScriptDirectory
 METADATA: Final = sa.MetaData()
 
 _BUSY_SECONDS: Final = 30
-_SCRUB_MILLISECONDS: Final = 500
-_BUSY_MILLISECONDS: Final = 1000 * _BUSY_SECONDS
+_SCRUB_TRIES: Final = 40
+_SCRUB_PAUSE: Final = 0.05
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
@@ -68,6 +69,27 @@ class Database:
         with self._writer.begin() as connection:
             yield connection
 
+    def scrub(self) -> bool:
+        """Empty the write-ahead log, in which pages stand as they were before something was erased. False while a reader needs them.
+
+        It is tried without waiting for anyone inside SQLite, where writers would wait too.
+        """
+        if self._engine.dialect.name != "sqlite":
+            return True
+        connection = self._engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA busy_timeout=0")
+            for _ in range(_SCRUB_TRIES):
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                if cursor.fetchall()[0][0] == 0:  # the first column says busy
+                    return True
+                time.sleep(_SCRUB_PAUSE)
+            return False
+        finally:
+            connection.invalidate()  # with its timeout, which is not that of the others
+            connection.close()
+
     def migrate(self) -> None:
         """Bring the schema to the newest revision of this program."""
         config = _alembic_config()
@@ -80,26 +102,6 @@ class Database:
         with self.read() as connection:
             present = MigrationContext.configure(connection).get_current_revision()
         return present, ScriptDirectory.from_config(_alembic_config()).get_current_head()
-
-    def scrub(self) -> bool:
-        """Take what was deleted out of the write-ahead log too. False where a reader still needs it: then try again.
-
-        Deleted rows are overwritten in the database itself when they are deleted. It waits half a second
-        and no longer, because no writer gets its turn meanwhile.
-        """
-        if self._engine.dialect.name != "sqlite":
-            return True
-        connection = self._engine.raw_connection()  # a checkpoint runs outside of any transaction
-        cursor = connection.cursor()
-        try:
-            cursor.execute(f"PRAGMA busy_timeout={_SCRUB_MILLISECONDS}")
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            busy = cursor.fetchall()[0][0]
-        finally:
-            cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
-            cursor.close()
-            connection.close()
-        return not busy
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -122,7 +124,13 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
     def connect(connection: Any, record: Any) -> None:
         del record
         connection.isolation_level = None  # the driver begins nothing by itself
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON", f"busy_timeout={_BUSY_MILLISECONDS}"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+            f"busy_timeout={_BUSY_SECONDS * 1000}",
+        ):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @sa.event.listens_for(engine, "begin")

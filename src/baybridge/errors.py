@@ -71,21 +71,25 @@ CODES: Final[dict[str, CodeFacts]] = {
     "request_under_way": CodeFacts(409, 75, "A request with this `Idempotency-Key` is being worked on; try again shortly."),
     "outcome_unknown": CodeFacts(409, 8, "A request with this `Idempotency-Key` was begun and never answered; read the present state."),
     "idempotency_key_reused": CodeFacts(422, 2, "The `Idempotency-Key` was sent before with another request."),
+    "precondition_failed": CodeFacts(412, 8, "The thing is not in the state that `If-Match` names; read it again and send its new `ETag`."),
     "agreements_affected": CodeFacts(
         409, 8, "The version would suspend agreements in force; `errors` names them, and nothing was published."
     ),
     "rows_rejected": CodeFacts(422, 8, "Some cells do not fit the schema; nothing was published."),
     # Unavailable: wait, then the same request succeeds.
+    "busy": CodeFacts(503, 75, "The server has as many requests of this kind as it takes at once; try again shortly."),
     "extract_building": CodeFacts(503, 75, "The extract for this agreement and version is being made; try again shortly."),
     "limit_reached": CodeFacts(429, 75, "The day's requests or rows under the agreement are used up; `Retry-After` is at midnight UTC."),
     "log_unavailable": CodeFacts(503, 10, "The audit log cannot be written, so nothing is served."),
     "purge_unfinished": CodeFacts(
         503, 75, "A purge was begun and is not done; the server goes on with it, and serves nothing of the version."
     ),
+    "copy_unreachable": CodeFacts(503, 10, "The checkpoints kept outside the home cannot be read or written."),
     "query_limit": CodeFacts(503, 75, "The question ran into its time limit and was stopped."),
     "unreachable": CodeFacts(503, 10, "No server answers at the address; only a client ever says this."),
     # Corrupt: the operator must look.
     "corrupt": CodeFacts(500, 9, "Something stored is not what was written."),
+    "log_set_back": CodeFacts(500, 9, "A log of the home is not the one that the checkpoint kept outside it was signed over."),
     "checks_failed": CodeFacts(500, 9, "A verification found something wrong."),
     "answer_not_understood": CodeFacts(500, 10, "The answer is not of a shape that this client knows; only a client ever says this."),
     "internal": CodeFacts(500, 10, "The server failed; the request id finds the reason in its log."),

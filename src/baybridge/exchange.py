@@ -24,9 +24,14 @@ from baybridge.disclose import Disclose
 from baybridge.errors import Advice, BaybridgeError, Conflict, Invalid, Place
 from baybridge.names import nearest
 from baybridge.operate.administer import Administer
+from baybridge.operate.doctor import Check, Doctor, Files, fail, not_looked_at, warn
+from baybridge.operate.erase import Erase
 from baybridge.operate.home import Home, Keys, find_home, make_home, read_keys, require_origin
 from baybridge.operate.look import Look
+from baybridge.operate.outside import Outside
+from baybridge.operate.prove import Prove
 from baybridge.operate.replies import Replies
+from baybridge.operate.rotate import Rotate, settle_rotation
 from baybridge.operate.watch import Watch
 from baybridge.publish import Publish
 from baybridge.publish.purge import Purge
@@ -42,6 +47,8 @@ _FILE: Final = "_file"
 _KEY_BYTES: Final = 32
 _PORTS: Final = msgspec.Meta(ge=0, le=65535)
 _SECONDS: Final = msgspec.Meta(gt=0)
+_PLACE: Final = msgspec.Meta(pattern=r"^(/.+|https?://.+)?\Z")
+_DAYS: Final = msgspec.Meta(ge=0, le=36_500)
 _MEMORY: Final = msgspec.Meta(pattern=r"^[1-9][0-9]{0,5} ?[KMGT]i?B\Z")
 
 
@@ -73,8 +80,14 @@ class Settings:
     port: int = _setting(8080, "The port that `serve` listens on; 0 takes a free one and prints it.", _PORTS)
     extract_wait_seconds: float = _setting(2.0, "How long a request waits for an extract that is being made, before it gets 503.", _SECONDS)
     question_seconds: float = _setting(10.0, "How long a question may run before it is stopped.", _SECONDS)
+    answer_seconds: float = _setting(300.0, "How long a client may take to read an answer that is no stream, before it is cut.", _SECONDS)
+    head_seconds: float = _setting(20.0, "How long a client may take to send the head of a request, before it is cut.", _SECONDS)
     stream_seconds: float = _setting(3600.0, "How long a client may take to read a whole answer, before it is cut.", _SECONDS)
     checkpoint_seconds: float = _setting(1.0, "How often `serve` signs the logs that have grown.", _SECONDS)
+    checkpoint_copy: str = _setting(
+        "", "Where each log's newest checkpoint is kept outside the home: a file's absolute path, or a URL that takes GET and PUT.", _PLACE
+    )
+    side_record_days: int = _setting(0, "How long side records are kept, in days; 0 keeps them until someone erases them.", _DAYS)
     build_memory: str = _setting("1GB", "The memory that a publication or the making of an extract may use.", _MEMORY)
     engine_memory: str = _setting("512MB", "The memory that the questions on one extract may use together.", _MEMORY)
     wrapping_key: Secret | None = _secret("The key over the keys of pseudonyms, in base64 of 32 bytes; unset, it is the one in the home.")  # noqa: RUF009 -- a field
@@ -114,8 +127,23 @@ def load_settings(home: Home, *, flags: Mapping[str, object], environment: Mappi
             chosen[name] = (value, "flag")
     values = {name: _parse(known[name], value, origin) for name, (value, origin) in chosen.items()}
     require_origin(values["origin"])
+    _require_outside(values["checkpoint_copy"], home)
     listed = tuple(Setting(name, _shown(known[name], values[name]), chosen[name][1], known[name].metadata["doc"]) for name in known)
     return Settings(**values), listed
+
+
+def _require_outside(place: str, home: Home) -> None:
+    if place.startswith("/") and Path(place).resolve().is_relative_to(home.root.resolve()):
+        raise Invalid(
+            "settings_invalid",
+            "The setting checkpoint_copy names a place inside the home.",
+            advice=Advice(
+                rule="What shows that a home was set back is kept outside it.",
+                who_can_change="the operator",
+                next_step="Name a place where whoever keeps the home cannot set it back too.",
+            ),
+            places=(Place("checkpoint_copy", "inside the home"),),
+        )
 
 
 def _read_file(home: Home) -> dict[str, object]:
@@ -210,6 +238,8 @@ _RULES: Final = {
     "int": "a whole number",
     "float": "a number of seconds above 0",
     "str": "a text",
+    "checkpoint_copy": "a file's absolute path outside the home, an http or https URL, or empty",
+    "side_record_days": "a whole number of days from 0 to 36500",
     "port": "a whole number from 0 to 65535",
     "build_memory": _MEMORY_RULE,
     "wrapping_key": "base64 of 32 bytes",
@@ -236,8 +266,13 @@ class Exchange:
     inbox: Inbox
     disclose: Disclose
     watch: Watch
+    prove: Prove
+    erase: Erase
+    rotate: Rotate
+    outside: Outside
     catalog: Look
     replies: Replies
+    doctor: Doctor
 
     @classmethod
     def make(cls, root: Path, *, origin: str) -> Self:
@@ -255,12 +290,15 @@ class Exchange:
             keys = replace(keys, wrapping=settings.wrapping_key.value)
         database = _open_catalog(home)
         log = Log(database=database, origin=settings.origin, clock=_now, entropy=secrets.token_bytes)
+        keys = settle_rotation(home, database, log, keys)
         objects = Objects(home.objects)
+        watch = Watch(database, log, _now, keys.log)
         desk = Desk(database, log, _now, secrets.token_bytes, keys.wrapping)
         agree = Agree(desk)
         extracts = Extracts(home.extracts, objects, memory_limit=settings.build_memory)
         engine = Engine(memory_limit=settings.engine_memory)
         workspaces = Workspaces(home.scratch)
+        outside = Outside(settings.checkpoint_copy, home, database, log, watch, secrets.token_bytes)
         return cls(
             home=home,
             settings=settings,
@@ -293,10 +331,33 @@ class Exchange:
                 wrapping_key=keys.wrapping,
                 wait=settings.extract_wait_seconds,
             ),
-            watch=Watch(database, log, _now, keys.log),
+            watch=watch,
+            prove=Prove(database, log, watch),
+            erase=Erase(database, log, _now, settings.side_record_days),
+            rotate=Rotate(home, database, log, _now, keys),
+            outside=outside,
             catalog=Look(database),
             replies=Replies(database, _now),
+            doctor=Doctor(home, database, objects, watch, outside, _now, secrets.token_bytes),
         )
+
+    def sign(self) -> None:
+        """Sign the logs that have grown, and keep their checkpoints outside the home too."""
+        try:
+            self.watch.sign_new()
+        finally:  # one log that cannot be signed must not keep the others from being kept
+            self.outside.renew()
+
+    def sweep(self) -> None:
+        """Finish purges that were begun, and let go of extracts that another process has purged."""
+        try:
+            self.purge.finish()
+        finally:
+            self.disclose.let_go()
+
+    def expire(self) -> None:
+        """What is due by the clock: side records that were kept for their days are erased."""
+        self.erase.expire(_now())
 
     def failing_parts(self) -> list[str]:
         """The parts of the home that cannot be used now: catalog, objects, keys."""
@@ -319,6 +380,28 @@ class Exchange:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def examine(root: Path, *, environment: Mapping[str, str]) -> tuple[Check, ...]:
+    """Look at the home in that folder, also where it does not open. Raise NotFound where there is none."""
+    home = find_home(root.absolute())
+    database = _catalog(home)
+    files = Files(home, environment, lambda: _origins(home, environment), database)
+    found = files.checks()
+    database.close()
+    again = f"baybridge doctor --home {home.root}"
+    if not files.sound(found):
+        return (*found, *not_looked_at(warn("not looked at: the home does not open", again)))
+    try:
+        exchange = Exchange.open(root, environment=environment)
+    except BaybridgeError as wrong:
+        return (*found, *not_looked_at(fail(wrong.detail, wrong.advice.next_command or again)))
+    with exchange:
+        return (*found, *exchange.doctor.checks())
+
+
+def _origins(home: Home, environment: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(each.origin for each in load_settings(home, flags={}, environment=environment)[1])
 
 
 def _catalog(home: Home) -> Database:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Self
 
 import sqlalchemy as sa
 
@@ -25,6 +26,7 @@ from baybridge.agree.guards import (
 from baybridge.agreements import store
 from baybridge.agreements.agreement import TRANSITIONS, Action, Agreement, Approval, Side, transition
 from baybridge.errors import Advice, Conflict, Invalid
+from baybridge.expected import WHATEVER, Expected
 from baybridge.principals.principal import Principal, Role, Scope, require_role
 from baybridge.terms.terms import Terms
 from baybridge.terms.text import plain_text
@@ -35,9 +37,14 @@ _Change = Callable[[sa.Connection, Agreement], Agreement]
 
 @dataclass(frozen=True, slots=True)
 class Agree:
-    """The acts on agreements, bound to what they need."""
+    """The acts on agreements, bound to what they need, and to the state that each expects its agreement to be in."""
 
     desk: Desk
+    expected: Expected = WHATEVER
+
+    def expecting(self, expected: Expected) -> Self:
+        """The same acts, each on an agreement in an expected state only."""
+        return replace(self, expected=expected)
 
     def clock(self) -> datetime:
         """The instant at which agreements are shown."""
@@ -214,4 +221,7 @@ class Agree:
         with self.desk.database.read() as connection:
             provider = visible(connection, principal, agreement_id).provider
         with self.desk.entering_refusals(principal, act, provider), self.desk.database.write() as connection:
-            return change(connection, visible(connection, principal, agreement_id))
+            before = visible(connection, principal, agreement_id)
+            after = change(connection, before)
+            self.expected.require(before.tag(self.desk.clock()))
+            return after

@@ -24,13 +24,18 @@ SIGNING = {Side.CONSUMER: Action.SIGN_AS_CONSUMER, Side.PROVIDER: Action.SIGN_AS
 def ask(desk: Desk, connection: sa.Connection, principal: Principal, terms: Terms, *, umbrella: str | None = None) -> Agreement:
     """A consumer asks for a new agreement."""
     consumer, provider = principal.organization, terms.dataset.organization
-    require_role(principal, consumer, *PROPOSERS[Action.REQUEST], scope=Scope.AGREE)
-    require_organization(connection, consumer)
-    require_organization(connection, provider)
+    require_asker(connection, principal, provider)
     desk.check(connection, terms)
     if consumer == provider:
         raise Invalid("terms_invalid", "An organization needs no agreement with itself: it reads its own datasets.")
     return _begin(desk, connection, principal, terms, Action.REQUEST, consumer=consumer, umbrella=umbrella)
+
+
+def require_asker(connection: sa.Connection, principal: Principal, provider: str) -> None:
+    """Let pass whoever may ask that provider for an agreement. Raise NotFound where there is no such organization."""
+    require_role(principal, principal.organization, *PROPOSERS[Action.REQUEST], scope=Scope.AGREE)
+    require_organization(connection, principal.organization)
+    require_organization(connection, provider)
 
 
 def succeed(desk: Desk, connection: sa.Connection, principal: Principal, before: Agreement, terms: Terms) -> Agreement:
@@ -82,7 +87,7 @@ def propose(
 ) -> Agreement:
     """A side puts its text on the table: other terms, or with None those that stand. Other terms void every approval and signature."""
     (side,) = SIDES[action]
-    require_role(principal, agreement.party(side), *PROPOSERS[action])
+    require_role(principal, agreement.party(side), *PROPOSERS[action], scope=Scope.AGREE)
     exact = require_understood(agreement) if terms is None else terms
     _require_same_dataset(exact, agreement)
     state = transition(agreement, action, desk.clock())

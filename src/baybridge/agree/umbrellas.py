@@ -14,7 +14,7 @@ from baybridge.agree.guards import parse_text, require_digest
 from baybridge.agreements.agreement import Action
 from baybridge.agreements.umbrellas import Umbrella, add_umbrella, find_umbrella, umbrellas_of_party
 from baybridge.errors import Invalid, NotFound, Place
-from baybridge.principals.principal import Principal
+from baybridge.principals.principal import Principal, Role, Scope, require_role
 from baybridge.terms.terms import Terms
 from baybridge.wire.terms import TermsShape
 
@@ -36,6 +36,7 @@ class SignTogether:
             raise Invalid("terms_invalid", f"An umbrella covers {rule}.", places=(Place("terms", rule),))
         (provider,) = providers
         with self.desk.entering_refusals(principal, "request", provider), self.desk.database.write() as connection:
+            moves.require_asker(connection, principal, provider)
             umbrella_id = add_umbrella(connection, named, provider, principal.organization, now=self.desk.clock())
             for terms in asked:
                 moves.ask(self.desk, connection, principal, terms, umbrella=umbrella_id)
@@ -54,7 +55,8 @@ class SignTogether:
         """A signatory signs every agreement under the umbrella, over the digest of all their digests in order."""
 
         def signed(connection: sa.Connection, umbrella: Umbrella) -> None:
-            require_digest(digest, umbrella.digest(), f"baybridge agreement list --umbrella {umbrella.id}")
+            require_role(principal, principal.organization, Role.SIGNATORY, scope=Scope.AGREE)
+            require_digest(digest, umbrella.digest(), f"baybridge umbrella show {umbrella.id}")
             for agreement in umbrella.covered():
                 moves.sign(self.desk, connection, principal, agreement, agreement.terms_sha256)
 

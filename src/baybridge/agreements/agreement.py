@@ -234,6 +234,10 @@ class Agreement:
         standing = self.standing(now)
         return self.state.value if standing is Standing.PENDING else standing.value
 
+    def tag(self, now: datetime) -> str:
+        """What names the agreement as it is shown at `now`: the clock moves it as acts do."""
+        return f"{self.id}-{self.epoch}-{self.shown_state(now)}"
+
 
 _STANDING: Final = {
     State.REQUESTED: Standing.PENDING,

@@ -61,13 +61,13 @@ class Checkpoint:
             case [size, root, ""]:
                 if not _SIZE.fullmatch(size):
                     raise _malformed("the size line")
-                return cls(origin, int(size), _decode_base64(root, "the root line"))
+                return cls(origin, int(size), decode_base64(root, "the root line"))
             case _:
                 raise _malformed("the number of lines")
 
     def text(self) -> str:
         """Give the note text that is signed: origin, decimal size, base64 root, each with its newline."""
-        return f"{self.origin}\n{self.size}\n{_encode_base64(self.root)}\n"
+        return f"{self.origin}\n{self.size}\n{encode_base64(self.root)}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Verifier:
         name, _, rest = text.partition("+")
         key_id, _, encoded = rest.partition("+")  # base64 may hold a + of its own
         try:
-            typed_key = _decode_base64(encoded, "the key")
+            typed_key = decode_base64(encoded, "the key")
         except Corrupt:
             raise _not_a_verifier() from None
         if typed_key[:1] != _ED25519:
@@ -116,7 +116,7 @@ class Verifier:
 
     def __str__(self) -> str:
         """Print the verifier key that `parse` reads."""
-        return f"{self.name}+{self.key_id.hex()}+{_encode_base64(_ED25519 + self.public_key)}"
+        return f"{self.name}+{self.key_id.hex()}+{encode_base64(_ED25519 + self.public_key)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +131,13 @@ def sign(checkpoint: Checkpoint, private_key: Ed25519PrivateKey, name: str) -> s
 
     The name should be the checkpoint's origin (tlog-checkpoint, Signatures). Raise Invalid for a name that cannot be one.
     """
-    verifier = Verifier.of(private_key, name)
-    text = checkpoint.text()
-    signature = private_key.sign(text.encode())
-    return f"{text}\n{_PREFIX}{name} {_encode_base64(verifier.key_id + signature)}\n"
+    return sign_text(checkpoint.text(), name, private_key)
+
+
+def sign_text(text: str, name: str, *private_keys: Ed25519PrivateKey) -> str:
+    """Give any text, whole lines, as a note with a signature line by each key, all under one name. Raise Invalid as `sign` does."""
+    lines = [f"{_PREFIX}{name} {encode_base64(Verifier.of(key, name).key_id + key.sign(text.encode()))}\n" for key in private_keys]
+    return f"{text}\n{''.join(lines)}"
 
 
 def open_note(note: str, verifier: Verifier) -> Checkpoint:
@@ -172,7 +175,7 @@ def _parse_signature(line: str) -> _Signature:
     name, space, encoded = line.removeprefix(_PREFIX).partition(" ")
     if not line.startswith(_PREFIX) or not space or not _is_key_name(name):
         raise _malformed("a signature line")
-    blob = _decode_base64(encoded, "a signature line")
+    blob = decode_base64(encoded, "a signature line")
     if len(blob) <= _KEY_ID_BYTES:
         raise _malformed("a signature line")
     return _Signature(name, blob[:_KEY_ID_BYTES], blob[_KEY_ID_BYTES:])
@@ -187,17 +190,18 @@ def _is_key_name(name: str) -> bool:
     return bool(name) and _is_note_text(name) and not any(character.isspace() or character == "+" for character in name)
 
 
-def _encode_base64(data: bytes) -> str:
+def encode_base64(data: bytes) -> str:
+    """Print standard base64, as every line of these formats has it."""
     return base64.b64encode(data).decode()
 
 
-def _decode_base64(text: str, part: str) -> bytes:
+def decode_base64(text: str, part: str) -> bytes:
     """Read standard base64 (RFC 4648, section 4) in its one canonical form: padded, spare bits zero, nothing between."""
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError:
         raise _malformed(part) from None
-    if _encode_base64(data) != text:
+    if encode_base64(data) != text:
         raise _malformed(part)
     return data
 

@@ -55,6 +55,10 @@ class Kind(StrEnum):
     TOKEN_ISSUED = "token_issued"  # noqa: S105 - the name of a kind, no secret
     TOKEN_ROTATED = "token_rotated"  # noqa: S105 - the name of a kind, no secret
     TOKEN_REVOKED = "token_revoked"  # noqa: S105 - the name of a kind, no secret
+    COUNTS = "counts"
+    SIDE_RECORDS_ERASED = "side_records_erased"
+    KEY_ROTATED = "key_rotated"
+    RESTORED = "restored"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
+from baybridge.audit.counts import Counts, facts_of
 from baybridge.audit.entry import JSON, Kind, encode
-from baybridge.audit.merkle import Frontier, leaf_hash
+from baybridge.audit.merkle import Frontier, TileRoot, leaf_hash
 from baybridge.db import METADATA, Database, UtcDateTime
 from baybridge.errors import Advice, Refused, Unavailable
 
@@ -46,8 +47,24 @@ SIDE_RECORDS: Final = sa.Table(
     sa.Column("data", sa.LargeBinary, nullable=False),
     sa.ForeignKeyConstraint(["organization", "number"], ["entries.organization", "entries.number"]),
 )
+TILE_ROOTS: Final = sa.Table(
+    "tile_roots",
+    METADATA,
+    sa.Column("organization", sa.Text, sa.ForeignKey("logs.organization"), primary_key=True),
+    sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("root", sa.LargeBinary, nullable=False),
+)
 CHECKPOINTS: Final = sa.Table(
     "checkpoints",
+    METADATA,
+    sa.Column("organization", sa.Text, sa.ForeignKey("logs.organization"), primary_key=True),
+    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("time", UtcDateTime, nullable=False),
+)
+KEY_ROTATIONS: Final = sa.Table(
+    "key_rotations",
     METADATA,
     sa.Column("organization", sa.Text, sa.ForeignKey("logs.organization"), primary_key=True),
     sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -85,6 +102,7 @@ class Log:
 
     def __init__(self, *, database: Database, origin: str, clock: Callable[[], datetime], entropy: Callable[[int], bytes]) -> None:
         """Start nothing yet: the group commit's thread starts with the first entry that waits for it."""
+        self.counts = Counts()
         self._database = database
         self._origin = origin
         self._clock = clock
@@ -131,8 +149,23 @@ class Log:
                 self.record(Draft(organization, Kind.REFUSAL, {**facts, "code": refused.code}), always)
             raise
 
+    def enter_counts(self) -> None:
+        """Enter what was counted since the last time, in each log that it is about. What cannot be entered now is counted on."""
+        taken = self.counts.take()
+        if not taken:
+            return
+        try:
+            with self._database.write() as connection:
+                for organization, entries_of in facts_of(taken).items():
+                    for facts in entries_of:
+                        self.append(connection, Draft(organization, Kind.COUNTS, facts))
+        except BaseException:
+            self.counts.give_back(taken)
+            raise
+
     def close(self) -> None:
-        """Commit what waits, and end the thread."""
+        """Enter what was counted, commit what waits, and end the thread."""
+        self.enter_counts()
         with self._starting:
             if self._thread is not None:
                 self._waiting.put(None)
@@ -205,7 +238,7 @@ def always(connection: sa.Connection, now: datetime) -> bool:
 def _append(connection: sa.Connection, organization: str, records: list[tuple[bytes, bytes | None]]) -> int:
     """Append to one log, and give the first index. The log's row is what takes turns on a database with many writers."""
     row = connection.execute(sa.select(LOGS.c.size, LOGS.c.frontier).where(LOGS.c.organization == organization).with_for_update()).one()
-    frontier = Frontier.from_bytes(row.size, row.frontier).extend([leaf_hash(data) for data, _ in records])
+    frontier, filled = Frontier.from_bytes(row.size, row.frontier).grow(leaf_hash(data) for data, _ in records)
     connection.execute(
         sa.insert(ENTRIES),
         [{"organization": organization, "number": row.size + offset, "data": data} for offset, (data, _) in enumerate(records)],
@@ -217,6 +250,8 @@ def _append(connection: sa.Connection, organization: str, records: list[tuple[by
     ]
     if sides:
         connection.execute(sa.insert(SIDE_RECORDS), sides)
+    if filled:
+        connection.execute(sa.insert(TILE_ROOTS), [{"organization": organization, **tile._asdict()} for tile in filled])
     connection.execute(sa.update(LOGS).where(LOGS.c.organization == organization).values(size=frontier.size, frontier=frontier.to_bytes()))
     return int(row.size)
 
@@ -248,6 +283,27 @@ def entries(connection: sa.Connection, organization: str, *, start: int = 0, lim
             return
         start = rows[-1][0] + 1
         remaining = None if remaining is None else remaining - len(rows)
+
+
+def tile_roots(connection: sa.Connection, organization: str, level: int, first: int, count: int) -> tuple[bytes, ...]:
+    """The roots of the full tiles `first` and on of a level, as far as they are there without a gap."""
+    rows = connection.execute(
+        sa.select(TILE_ROOTS.c.number, sa.type_coerce(TILE_ROOTS.c.root, sa.types.NullType))
+        .where(TILE_ROOTS.c.organization == organization, TILE_ROOTS.c.level == level)
+        .where(TILE_ROOTS.c.number >= first, TILE_ROOTS.c.number < first + count)
+        .order_by(TILE_ROOTS.c.number)
+    )
+    return tuple(_stored_bytes(root) for number, root in rows)
+
+
+def all_tile_roots(connection: sa.Connection, organization: str) -> frozenset[TileRoot]:
+    """Every stored root of a full tile."""
+    rows = connection.execute(
+        sa.select(TILE_ROOTS.c.level, TILE_ROOTS.c.number, sa.type_coerce(TILE_ROOTS.c.root, sa.types.NullType)).where(
+            TILE_ROOTS.c.organization == organization
+        )
+    )
+    return frozenset(TileRoot(level, number, _stored_bytes(root)) for level, number, root in rows)
 
 
 def _stored_bytes(value: object) -> bytes:
@@ -286,7 +342,7 @@ def side_records_about(connection: sa.Connection, organization: str, dataset: st
     return tuple(number for number, each in about if each.dataset == dataset and version in (each.version, each.since))
 
 
-def erase_side_records(connection: sa.Connection, organization: str, numbers: Iterable[int]) -> None:
+def erase_side_records_of(connection: sa.Connection, organization: str, numbers: Iterable[int]) -> None:
     """Erase these side records. Their entries stay, and so does every hash."""
     for number in numbers:
         connection.execute(sa.delete(SIDE_RECORDS).where(SIDE_RECORDS.c.organization == organization, SIDE_RECORDS.c.number == number))
@@ -308,6 +364,12 @@ def checkpoints(connection: sa.Connection, organization: str) -> tuple[str, ...]
     )
 
 
+def signed_size(connection: sa.Connection, organization: str) -> int:
+    """How many entries the newest checkpoint covers; 0 before the first one."""
+    query = sa.select(sa.func.coalesce(sa.func.max(CHECKPOINTS.c.size), 0)).where(CHECKPOINTS.c.organization == organization)
+    return int(connection.execute(query).scalar_one())
+
+
 def grown(connection: sa.Connection) -> tuple[str, ...]:
     """The organizations whose log has grown since its newest checkpoint."""
     signed = sa.select(sa.func.max(CHECKPOINTS.c.size)).where(CHECKPOINTS.c.organization == LOGS.c.organization).scalar_subquery()
@@ -320,6 +382,33 @@ def latest_checkpoint(connection: sa.Connection, organization: str) -> str | Non
     return connection.execute(
         sa.select(CHECKPOINTS.c.note).where(CHECKPOINTS.c.organization == organization).order_by(CHECKPOINTS.c.size.desc()).limit(1)
     ).scalar()
+
+
+def keep_rotation(connection: sa.Connection, organization: str, *, size: int, note: str, now: datetime) -> None:
+    """Keep the note by which a log's key handed over to the next after `size` entries."""
+    connection.execute(sa.insert(KEY_ROTATIONS).values(organization=organization, size=size, note=note, time=now))
+
+
+def rotations(connection: sa.Connection, organization: str) -> tuple[str, ...]:
+    """All rotation notes of a log, oldest first."""
+    return tuple(
+        connection.execute(
+            sa.select(KEY_ROTATIONS.c.note).where(KEY_ROTATIONS.c.organization == organization).order_by(KEY_ROTATIONS.c.size)
+        ).scalars()
+    )
+
+
+def erase_side_records(connection: sa.Connection, organization: str, *, start: int, stop: int) -> int:
+    """Erase the side records of the entries `start` (with) to `stop` (without), and give how many there were."""
+    erased = sa.delete(SIDE_RECORDS).where(
+        SIDE_RECORDS.c.organization == organization, SIDE_RECORDS.c.number >= start, SIDE_RECORDS.c.number < stop
+    )
+    return connection.execute(erased).rowcount
+
+
+def first_side_record(connection: sa.Connection, organization: str) -> int | None:
+    """The index of the oldest side record that is there."""
+    return connection.execute(sa.select(sa.func.min(SIDE_RECORDS.c.number)).where(SIDE_RECORDS.c.organization == organization)).scalar()
 
 
 def _unavailable(failure: Exception) -> Unavailable:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Self
 from baybridge.errors import Corrupt, Invalid
 
 HASH_BYTES: Final = 32
+TILE_HEIGHT: Final = 8  # C2SP tlog-tiles: a tile is a subtree of 256 hashes
 EMPTY_ROOT: Final = sha256(b"").digest()  # RFC 9162, 2.1.1: MTH({}) = HASH()
 
 
@@ -25,6 +26,14 @@ def leaf_hash(entry: bytes) -> bytes:
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Give the hash of an inner node, SHA-256(0x01 || left || right) (RFC 9162, 2.1.1)."""
     return sha256(b"\x01" + left + right).digest()
+
+
+class TileRoot(NamedTuple):
+    """The root of a full tile, which is hash `number` of the level above (C2SP tlog-tiles, Merkle Tree)."""
+
+    level: int
+    number: int
+    root: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +53,23 @@ class Frontier:
 
     def extend(self, leaves: Iterable[bytes]) -> Self:
         """Give the frontier of the tree with these leaf hashes at its right, in their order. Raise Corrupt for what is no hash."""
+        return self.grow(leaves)[0]
+
+    def grow(self, leaves: Iterable[bytes]) -> tuple[Self, tuple[TileRoot, ...]]:
+        """Give what `extend` gives, and the roots of the tiles that these leaves fill: they come by on the way and cost nothing."""
         size, hashes = self.size, list(self.hashes)
+        filled: list[TileRoot] = []
         for leaf in leaves:
             if len(leaf) != HASH_BYTES:
                 raise _not_a_hash()
-            node, rest = leaf, size
-            while rest & 1:  # equal neighbours make the next wider subtree, as a binary counter carries
-                node, rest = node_hash(hashes.pop(), node), rest >> 1
+            node, height = leaf, 0
+            while size >> height & 1:  # equal neighbours make the next wider subtree, as a binary counter carries
+                node, height = node_hash(hashes.pop(), node), height + 1
+                if height % TILE_HEIGHT == 0:
+                    filled.append(TileRoot(height // TILE_HEIGHT - 1, size >> height, node))
             hashes.append(node)
             size += 1
-        return type(self)(size, tuple(hashes))
+        return type(self)(size, tuple(hashes)), tuple(filled)
 
     def root(self) -> bytes:
         """Give the tree's root: the subtrees folded from the right, because a split leaves the wider part at the left."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from baybridge.audit.checkpoint import Checkpoint
 from baybridge.audit.entry import decode
-from baybridge.audit.merkle import Frontier, leaf_hash
+from baybridge.audit.merkle import Frontier, TileRoot, leaf_hash
+from baybridge.audit.rotation import KeyChain
 from baybridge.errors import Corrupt
 
 
@@ -17,31 +18,47 @@ class Replayed:
 
     size: int
     root: bytes
+    tiles: tuple[TileRoot, ...]
     findings: tuple[str, ...]
 
 
-def replay(entries: Iterable[tuple[int, bytes]], *, origin: str, checkpoints: Sequence[Checkpoint]) -> Replayed:
-    """Hash the entries in the order given, and compare with each checkpoint at its own size.
+def open_notes(keys: KeyChain, notes: Iterable[str], findings: list[str]) -> list[Checkpoint]:
+    """Give the checkpoints that the log's keys signed. Each note that none of them signed is a finding."""
+    opened = []
+    for note in notes:
+        try:
+            opened.append(keys.open(note))
+        except Corrupt as wrong:
+            findings.append(f"a checkpoint is not signed by this log's key, or does not parse: {wrong.detail}")
+    return opened
 
-    `entries` are (index, bytes). A missing, moved, altered or foreign entry, a checkpoint of another log, and a log that is shorter
-    than a checkpoint are findings.
+
+def replay(entries: Iterable[tuple[int, bytes]], *, origin: str, checkpoints: Sequence[Checkpoint], keys: KeyChain) -> Replayed:
+    """Hash the entries in the order given, and compare with each checkpoint at its own size, and with the rotations of its keys.
+
+    `entries` are (index, bytes). A missing, moved, altered or foreign entry, a checkpoint of another log, a log that is shorter
+    than a checkpoint, and a rotation that is not entered where it says are findings.
     """
     findings = [f"a checkpoint is of {each.origin}, not of {origin}" for each in checkpoints if each.origin != origin]
     wanted = {each.size: each.root for each in checkpoints if each.origin == origin}
     findings += _contradictions(checkpoints)
+    rotated = {each.size: each.text() for each in keys.rotations}
+    tiles: list[TileRoot] = []
     frontier = Frontier(0, ())
     _compare(frontier, wanted, findings)
     for index, data in entries:
         if index != frontier.size:
             findings.append(f"entry {frontier.size} is missing: index {index} stands in its place")
             break
-        findings += _entry_findings(index, data, origin)
-        frontier = frontier.append(leaf_hash(data))
+        findings += _entry_findings(index, data, origin, rotated.pop(index, None))
+        frontier, filled = frontier.grow((leaf_hash(data),))
+        tiles += filled
         _compare(frontier, wanted, findings)
     longest = max(wanted, default=0)
     if longest > frontier.size:
         findings.append(f"the log has {frontier.size} entries, and a checkpoint was signed over {longest}: entries were removed")
-    return Replayed(frontier.size, frontier.root(), tuple(findings))
+    findings += [f"the rotation of the key after {size} entries is not entered in the log" for size in rotated]
+    return Replayed(frontier.size, frontier.root(), tuple(tiles), tuple(findings))
 
 
 def _contradictions(checkpoints: Sequence[Checkpoint]) -> list[str]:
@@ -59,9 +76,14 @@ def _compare(frontier: Frontier, wanted: dict[int, bytes], findings: list[str]) 
         findings.append(f"the first {frontier.size} entries are not those that the checkpoint was signed over")
 
 
-def _entry_findings(index: int, data: bytes, origin: str) -> list[str]:
+def _entry_findings(index: int, data: bytes, origin: str, rotation: str | None) -> list[str]:
+    """`rotation` is the text of the note that this entry must hold, where it is one that hands over to the next key."""
     try:
         entry = decode(data)
     except Corrupt as wrong:
         return [f"entry {index}: {wrong.detail}"]
-    return [] if entry.log == origin else [f"entry {index} is of another log"]
+    if entry.log != origin:
+        return [f"entry {index} is of another log"]
+    if rotation is not None and not str(entry.facts.get("note")).startswith(rotation + "\n"):
+        return [f"entry {index} does not announce the key that follows it"]
+    return []

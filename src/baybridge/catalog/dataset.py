@@ -76,6 +76,11 @@ class Dataset:
     last: int = 0
     condition: Condition = Condition()
 
+    def tag(self) -> str:
+        """What names the dataset as it stands: each change of what is said of it, of its latest version or of its state gives another."""
+        moved = max(self.updated, self.condition.since or self.updated)
+        return f"{self.last}-{self.latest}-{self.condition.state}-{moved.isoformat()}"
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -101,6 +106,10 @@ class Numbered:
     manifest_sha256: str
     published: datetime
     condition: Condition
+
+    def tag(self) -> str:
+        """What names the version as it stands: only its condition ever moves."""
+        return f"{self.number}-{self.condition.state}-{(self.condition.since or self.published).isoformat()}"
 
 
 def move(condition: Condition, act: Act, *, what: str, reason: str | None, now: datetime) -> Condition:

@@ -1,4 +1,4 @@
-"""Agreements: asked for, offered, signed, shown, suspended, resumed, revoked and ended."""
+"""Agreements: asked for, offered, approved, signed, shown, suspended, resumed, revoked, renewed, ended and closed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from baybridge.cli.dataset import names
 from baybridge.cli.printing import table
@@ -15,7 +16,7 @@ from baybridge.terms.terms import Terms
 from baybridge.wire.agreements import AgreementShape
 from baybridge.wire.terms import TermsShape
 
-_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+terms_file = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
 @click.group()
@@ -24,7 +25,7 @@ def agreement() -> None:
 
 
 @agreement.command("request")
-@click.option("--file", "file", type=_FILE, help="The terms as JSON, in place of all options below; - for standard input.")
+@click.option("--file", "file", type=terms_file, help="The terms as JSON, in place of all options below; - for standard input.")
 @click.option("--dataset", metavar="ORG.NAME", help="The dataset.")
 @click.option("--columns", metavar="A,B", help="The columns to be released, in this order.")
 @click.option("--filter", "row_filter", metavar="CQL2", help="The rows to be released: \"origin = 'JFK'\". [default: all]")
@@ -57,7 +58,7 @@ def request(session: Session, *, file: Path | None, dry_run: bool, **options: An
 
 @agreement.command("offer")
 @click.argument("agreement_id", metavar="ID")
-@click.option("--file", "file", type=_FILE, help="Other terms, as JSON. [default: those that were asked for]")
+@click.option("--file", "file", type=terms_file, help="Other terms, as JSON. [default: those that were asked for]")
 @door_options
 def offer(session: Session, agreement_id: str, file: Path | None) -> None:
     """Offer exact terms, as the provider's steward. Possible until both sides have signed; other terms void what was signed."""
@@ -65,6 +66,30 @@ def offer(session: Session, agreement_id: str, file: Path | None) -> None:
     with session.door() as door:
         offered = door.offer(agreement_id, terms)
     session.show(offered, _lines(offered))
+
+
+@agreement.command("counter")
+@click.argument("agreement_id", metavar="ID")
+@click.option("--file", "file", type=terms_file, required=True, help="The terms that you ask for instead, as JSON.")
+@door_options
+def counter(session: Session, agreement_id: str, file: Path) -> None:
+    """Ask for other terms than those that stand, as the consumer. What was signed is void."""
+    terms = read_json(file, TermsShape)
+    with session.door() as door:
+        asked = door.counter(agreement_id, terms)
+    session.show(asked, _lines(asked))
+
+
+@agreement.command("approve")
+@click.argument("agreement_id", metavar="ID")
+@click.option("--role", required=True, metavar="ROLE", help="As which officer: privacy_officer, security_officer or counsel.")
+@click.option("--digest", required=True, metavar="SHA256", help="The digest of the terms that you have read; `agreement show` prints it.")
+@door_options
+def approve(session: Session, agreement_id: str, role: str, digest: str) -> None:
+    """Approve the terms with that digest for your agency, before its signatory signs."""
+    with session.door() as door:
+        approved = door.approve(agreement_id, role, digest)
+    session.show(approved, _lines(approved))
 
 
 @agreement.command("sign")
@@ -86,6 +111,66 @@ def show(session: Session, agreement_id: str) -> None:
     with session.door() as door:
         found = door.agreement(agreement_id)
     session.show(found, _lines(found))
+
+
+@agreement.command("text")
+@click.argument("agreement_id", metavar="ID")
+@door_options
+def text(session: Session, agreement_id: str) -> None:
+    """Print the terms in plain words: what is signed."""
+    with session.door() as door:
+        words = door.agreement_text(agreement_id)
+    session.show({"id": agreement_id, "text": words}, words.splitlines())
+
+
+@agreement.command("renew")
+@click.argument("agreement_id", metavar="ID")
+@click.option("--start", metavar="INSTANT", help="From when, with its zone. [default: as before]")
+@click.option("--end", required=True, metavar="INSTANT", help="Until when, exclusive.")
+@door_options
+def renew(session: Session, agreement_id: str, start: str | None, end: str) -> None:
+    """Begin a successor with the same terms and another end. It takes the agreement's place once both sides have signed it."""
+    with session.door() as door:
+        present = door.agreement(agreement_id)
+        if present.terms is None:
+            raise click.UsageError(f"The terms of {agreement_id} are not understood by this server, so they cannot be renewed.")
+        begun = door.successor(agreement_id, msgspec.structs.replace(present.terms, start=start or present.terms.start, end=end))
+    session.show(begun, _lines(begun))
+
+
+@agreement.command("amend")
+@click.argument("agreement_id", metavar="ID")
+@click.option("--file", "file", type=terms_file, required=True, help="The new terms, as JSON.")
+@door_options
+def amend(session: Session, agreement_id: str, file: Path) -> None:
+    """Begin a successor with other terms. The agreement stays in force as it is until both sides have signed the successor."""
+    terms = read_json(file, TermsShape)
+    with session.door() as door:
+        begun = door.successor(agreement_id, terms)
+    session.show(begun, _lines(begun))
+
+
+@agreement.command("terminate")
+@click.argument("agreement_id", metavar="ID")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; kept with the agreement, for both parties.")
+@click.option("--code", metavar="CODE", help="Why, as a code. [default: declined, or withdrawn]")
+@door_options
+def terminate(session: Session, agreement_id: str, reason: str, code: str | None) -> None:
+    """End a negotiation that is not signed by both sides."""
+    with session.door() as door:
+        ended = door.terminate(agreement_id, reason, code)
+    session.show(ended, _lines(ended))
+
+
+@agreement.command("close")
+@click.argument("agreement_id", metavar="ID")
+@click.option("--statement", required=True, metavar="TEXT", help="What became of the data that you received.")
+@door_options
+def close(session: Session, agreement_id: str, statement: str) -> None:
+    """State, as the consumer, that what was received under an agreement that has ended is destroyed."""
+    with session.door() as door:
+        closed = door.close_agreement(agreement_id, statement)
+    session.show(closed, _lines(closed))
 
 
 @agreement.command("list")
@@ -128,7 +213,6 @@ _reasoned(
     "End an agreement for good, as the provider: refused everywhere within a second.",
     lambda door, name, reason: door.revoke(name, reason),
 )
-_reasoned("terminate", "End a negotiation that is not signed by both sides.", lambda door, name, reason: door.terminate(name, reason))
 
 
 def _from_options(options: dict[str, Any]) -> TermsShape:
@@ -163,10 +247,23 @@ def _lines(shape: AgreementShape) -> Iterator[str]:
     else:
         yield from _terms_lines(shape.terms)
     yield f"  digest      {shape.terms_sha256}"
+    for approval in shape.approvals:
+        yield f"  approved    {approval.time} by {approval.principal}, {approval.role} of {approval.organization}"
     for each in shape.signatures:
         yield f"  signed      {each.time} by {each.principal} of {each.organization}, for the {each.side.lower()}"
     if shape.reason is not None:
         yield f"  reason      {shape.reason}"
+    related = (
+        ("umbrella", shape.umbrella),
+        ("statement", shape.statement),
+        ("supersedes", shape.supersedes),
+        ("took over", shape.took_over),
+        ("successor", shape.successor),
+        ("handed over", shape.handed_over),
+    )
+    for what, said in related:
+        if said is not None:
+            yield f"  {what:<12}{said}"
     if shape.state in {"OFFERED", "AGREED", "ACCEPTED"}:
         yield f"next: baybridge agreement sign {shape.id} --digest {shape.terms_sha256}"
 

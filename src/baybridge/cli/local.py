@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from baybridge.agreements.agreement import Agreement
+from baybridge.agreements.umbrellas import Umbrella
+from baybridge.audit.checkpoint import Verifier
 from baybridge.catalog.dataset import parse_access
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.client import LogVerdict, RowsRejected, chunks
-from baybridge.exchange import Exchange, Setting, load_settings
+from baybridge.exchange import Exchange, Setting, examine, load_settings
 from baybridge.http.rest.collections import rows_rejected
 from baybridge.http.server import serve
 from baybridge.http.shapes import (
@@ -20,17 +22,21 @@ from baybridge.http.shapes import (
     organization_shape,
     principal_shape,
     publish_report,
+    purge_shape,
+    token_facts_shape,
     token_shape,
+    umbrella_shape,
     version_shape,
 )
 from baybridge.names import DatasetName
+from baybridge.operate.doctor import Check, server
 from baybridge.operate.home import find_home
 from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.publish import Declaration, Upload
 from baybridge.terms.terms import parse_instant
-from baybridge.wire.agreements import AgreementShape, AgreementsShape
-from baybridge.wire.collections import CollectionShape, DeclareRequest, PublishReport, VersionsShape
-from baybridge.wire.principals import OrganizationShape, OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape
+from baybridge.wire.agreements import AgreementShape, AgreementsShape, UmbrellaShape, UmbrellasShape
+from baybridge.wire.collections import CollectionShape, DeclareRequest, PublishReport, PurgeShape, VersionShape, VersionsShape
+from baybridge.wire.principals import OrganizationShape, OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape, TokensShape
 from baybridge.wire.terms import TermsShape
 
 
@@ -43,6 +49,11 @@ def make_home(root: Path, *, origin: str) -> str:
 def listed_settings(root: Path) -> tuple[Setting, ...]:
     """Every setting of a home, with its origin."""
     return load_settings(find_home(root.absolute()), flags={}, environment=os.environ)[1]
+
+
+def examined(root: Path, url: str | None) -> tuple[Check, ...]:
+    """Every check of a home, and of the server at `url` where one is named."""
+    return (*examine(root, environment=os.environ), *([] if url is None else [server(url)]))
 
 
 class LocalOperator:
@@ -91,10 +102,37 @@ class LocalOperator:
         administer = self.exchange.administer
         return principal_shape(administer.add_principal(LOCAL_OPERATOR, organization, name, kind, roles, identity=identity))
 
-    def issue_token(self, principal: str, *, expires: str | None = None, purpose: str | None = None) -> TokenShape:
+    def set_roles(self, principal: str, roles: Sequence[str]) -> PrincipalShape:
+        """Give a principal these roles, and no others."""
+        return principal_shape(self.exchange.administer.set_roles(LOCAL_OPERATOR, principal, roles))
+
+    def suspend_principal(self, principal: str, reason: str) -> PrincipalShape:
+        """Refuse everything to a principal."""
+        return principal_shape(self.exchange.administer.move_principal(LOCAL_OPERATOR, principal, Move.SUSPEND, reason))
+
+    def resume_principal(self, principal: str, reason: str) -> PrincipalShape:
+        """Lift the suspension of a principal."""
+        return principal_shape(self.exchange.administer.move_principal(LOCAL_OPERATOR, principal, Move.RESUME, reason))
+
+    def offboard_principal(self, principal: str, reason: str) -> PrincipalShape:
+        """End a principal for good."""
+        return principal_shape(self.exchange.administer.move_principal(LOCAL_OPERATOR, principal, Move.OFFBOARD, reason))
+
+    def tokens(self, organization: str) -> TokensShape:
+        """What is known of an agency's tokens."""
+        return TokensShape(tokens=[token_facts_shape(each) for each in self.exchange.administer.tokens(LOCAL_OPERATOR, organization)])
+
+    def issue_token(
+        self, principal: str, *, expires: str | None = None, purpose: str | None = None, scopes: Sequence[str] | None = None
+    ) -> TokenShape:
         """Issue a token for a principal's id."""
         until = None if expires is None else parse_instant(expires, parameter="expires")
-        return token_shape(self.exchange.administer.issue_token(LOCAL_OPERATOR, principal, expires=until, purpose=purpose))
+        administer = self.exchange.administer
+        return token_shape(administer.issue_token(LOCAL_OPERATOR, principal, expires=until, purpose=purpose, scopes=scopes))
+
+    def rotate_token(self, token_id: str, *, overlap_seconds: int = 0) -> TokenShape:
+        """Put a new token in the place of one."""
+        return token_shape(self.exchange.administer.rotate_token(LOCAL_OPERATOR, token_id, overlap_seconds=overlap_seconds))
 
     def revoke_token(self, token_id: str) -> None:
         """Revoke a token by its id."""
@@ -108,6 +146,11 @@ class LocalOperator:
     def schema(self, dataset: str, version: int | None = None) -> dict[str, Any]:
         """A dataset's schema, or that of one of its versions."""
         return to_table_schema(self.exchange.catalog.schema(DatasetName.parse(dataset), version))
+
+    def version(self, dataset: str, number: int) -> VersionShape:
+        """One version."""
+        found = self.exchange.catalog.version(DatasetName.parse(dataset), number)
+        return version_shape(found.versions[0], public=found.public)
 
     def versions(self, dataset: str) -> VersionsShape:
         """A dataset's versions, newest first."""
@@ -146,6 +189,37 @@ class LocalOperator:
             raise rejected
         return report
 
+    def withdraw(self, dataset: str, reason: str) -> CollectionShape:
+        """Refuse a dataset to everyone."""
+        self.exchange.withdraw.withdraw(LOCAL_OPERATOR, DatasetName.parse(dataset), None, reason)
+        return self.collection(dataset)
+
+    def restore(self, dataset: str) -> CollectionShape:
+        """Lift the withdrawal of a dataset."""
+        self.exchange.withdraw.restore(LOCAL_OPERATOR, DatasetName.parse(dataset), None)
+        return self.collection(dataset)
+
+    def withdraw_version(self, dataset: str, number: int, reason: str) -> VersionShape:
+        """Refuse one version to everyone."""
+        self.exchange.withdraw.withdraw(LOCAL_OPERATOR, DatasetName.parse(dataset), number, reason)
+        return self.version(dataset, number)
+
+    def restore_version(self, dataset: str, number: int) -> VersionShape:
+        """Lift the withdrawal of one version."""
+        self.exchange.withdraw.restore(LOCAL_OPERATOR, DatasetName.parse(dataset), number)
+        return self.version(dataset, number)
+
+    def plan_purge(self, dataset: str, reason: str, *, version: int | None = None) -> PurgeShape:
+        """Say what a purge would destroy."""
+        del reason  # the plan says none
+        return purge_shape(self.exchange.purge.plan(LOCAL_OPERATOR, DatasetName.parse(dataset), version), purged=False)
+
+    def purge(self, dataset: str, reason: str, plan_sha256: str, *, version: int | None = None) -> PurgeShape:
+        """Destroy what the plan with this digest says."""
+        name = DatasetName.parse(dataset)
+        plan = self.exchange.purge.purge(LOCAL_OPERATOR, name, version, reason=reason, plan_sha256=plan_sha256)
+        return purge_shape(plan, purged=True)
+
     def agreements(self) -> AgreementsShape:
         """All agreements."""
         return AgreementsShape(agreements=[self._shape(each) for each in self.exchange.agree.listing(LOCAL_OPERATOR)])
@@ -178,13 +252,57 @@ class LocalOperator:
         """End an agreement."""
         return self._shape(self.exchange.agree.revoke(LOCAL_OPERATOR, agreement_id, reason))
 
-    def terminate(self, agreement_id: str, reason: str) -> AgreementShape:
+    def terminate(self, agreement_id: str, reason: str, code: str | None = None) -> AgreementShape:
         """End a negotiation."""
-        return self._shape(self.exchange.agree.terminate(LOCAL_OPERATOR, agreement_id, reason))
+        return self._shape(self.exchange.agree.terminate(LOCAL_OPERATOR, agreement_id, reason, code))
+
+    def counter(self, agreement_id: str, terms: TermsShape) -> AgreementShape:
+        """Ask for other terms."""
+        return self._shape(self.exchange.agree.counter(LOCAL_OPERATOR, agreement_id, terms))
+
+    def approve(self, agreement_id: str, role: str, terms_sha256: str) -> AgreementShape:
+        """Approve as an officer."""
+        return self._shape(self.exchange.agree.approve(LOCAL_OPERATOR, agreement_id, role, terms_sha256))
+
+    def successor(self, agreement_id: str, terms: TermsShape | None = None) -> AgreementShape:
+        """Begin a successor."""
+        return self._shape(self.exchange.agree.succeed(LOCAL_OPERATOR, agreement_id, terms))
+
+    def close_agreement(self, agreement_id: str, statement: str) -> AgreementShape:
+        """State that what was received is destroyed."""
+        return self._shape(self.exchange.agree.close(LOCAL_OPERATOR, agreement_id, statement))
+
+    def agreement_text(self, agreement_id: str) -> str:
+        """The terms in plain words."""
+        return self.exchange.agree.text(LOCAL_OPERATOR, agreement_id)
+
+    def umbrellas(self) -> UmbrellasShape:
+        """None: the operator is party to no umbrella."""
+        return UmbrellasShape(umbrellas=[self._umbrella(each) for each in self.exchange.umbrellas.listing(LOCAL_OPERATOR)])
+
+    def umbrella(self, umbrella_id: str) -> UmbrellaShape:
+        """One umbrella."""
+        return self._umbrella(self.exchange.umbrellas.show(LOCAL_OPERATOR, umbrella_id))
+
+    def request_umbrella(self, title: str, terms: Sequence[TermsShape]) -> UmbrellaShape:
+        """Ask for several agreements."""
+        return self._umbrella(self.exchange.umbrellas.request(LOCAL_OPERATOR, title, list(terms)))
+
+    def offer_umbrella(self, umbrella_id: str) -> UmbrellaShape:
+        """Offer each of its agreements."""
+        return self._umbrella(self.exchange.umbrellas.offer(LOCAL_OPERATOR, umbrella_id))
+
+    def sign_umbrella(self, umbrella_id: str, terms_sha256: str) -> UmbrellaShape:
+        """Sign all of its agreements."""
+        return self._umbrella(self.exchange.umbrellas.sign(LOCAL_OPERATOR, umbrella_id, terms_sha256))
 
     def checkpoint(self, organization: str) -> str:
         """The log as it stands now, as a signed note."""
         return self.exchange.watch.checkpoint(organization)
+
+    def receipt(self, organization: str, index: int) -> str:
+        """An entry with its proof, as a C2SP tlog-proof."""
+        return self.exchange.prove.receipt(LOCAL_OPERATOR, organization, index)
 
     def logs(self) -> tuple[str, ...]:
         """The organizations that have a log."""
@@ -194,10 +312,25 @@ class LocalOperator:
         """The log's public key."""
         return str(self.exchange.watch.verifier(organization))
 
-    def verify_log(self, organization: str, checkpoints: Sequence[str] = ()) -> LogVerdict:
-        """Re-hash every entry of a log from what is stored, and compare with all kept checkpoints and with those given."""
-        verdict = self.exchange.watch.verify(organization, tuple(checkpoints))
+    def verify_log(self, organization: str, checkpoints: Sequence[str] = (), key: str | None = None) -> LogVerdict:
+        """Re-hash every entry of a log from what is stored, and compare with all kept checkpoints, also outside, and those given."""
+        kept = self.exchange.outside.kept(organization)
+        pinned = Verifier.parse(key) if key is not None else kept and kept[1]
+        notes = (*checkpoints, *([kept[0]] if kept else []))
+        verdict = self.exchange.watch.verify(organization, notes, pinned)
         return LogVerdict(verdict.organization, verdict.size, verdict.root, verdict.findings)
+
+    def restore_home(self, *, who: str, reason: str) -> list[dict[str, str]]:
+        """Say in every log that the home was set back in time, and give what was lost."""
+        lost = self.exchange.outside.restore(LOCAL_OPERATOR, who=who, reason=reason)
+        return [{"organization": each.organization, "lost": each.how} for each in lost]
+
+    def rotate_key(self) -> tuple[str, ...]:
+        """Hand over to a new signing key, and give it as the verifier of each log."""
+        return tuple(str(each) for each in self.exchange.rotate.rotate(LOCAL_OPERATOR))
+
+    def _umbrella(self, umbrella: Umbrella) -> UmbrellaShape:
+        return umbrella_shape(umbrella, now=self.exchange.agree.clock())
 
     def _shape(self, agreement: Agreement) -> AgreementShape:
         return agreement_shape(agreement, now=self.exchange.agree.clock())

@@ -15,13 +15,18 @@ from baybridge.cli.audit import audit
 from baybridge.cli.completion import completion
 from baybridge.cli.dataset import publish, show
 from baybridge.cli.demo import demo
-from baybridge.cli.home import init, serve, settings
+from baybridge.cli.ending import purge, restore_version, withdraw
+from baybridge.cli.examine import changes, diff, profile
+from baybridge.cli.home import doctor, init, restore, serve, settings
+from baybridge.cli.notices import notices
 from baybridge.cli.org import org
 from baybridge.cli.rows import get
 from baybridge.cli.session import Session, json_option
 from baybridge.cli.snippet import snippet
 from baybridge.cli.token import token, whoami
+from baybridge.cli.umbrella import umbrella
 from baybridge.cli.user import user
+from baybridge.cli.who_has import who_has
 from baybridge.client import RowsRejected
 from baybridge.errors import Advice, BaybridgeError, Invalid
 
@@ -49,7 +54,11 @@ def version(session: Session) -> None:
     session.show({"version": __version__}, [f"baybridge {__version__}"])
 
 
-for command in (init, demo, serve, settings, org, user, token, whoami, publish, show, get, snippet, agreement, audit, completion, version):
+for command in (
+    *(init, demo, serve, restore, settings, doctor, org, user, token, whoami),
+    *(publish, show, get, profile, diff, changes, snippet, withdraw, restore_version, purge, who_has),
+    *(agreement, umbrella, notices, audit, completion, version),
+):
     baybridge.add_command(command)
 
 

@@ -1,9 +1,12 @@
-"""Rows: asked for and printed, as a table, CSV, NDJSON or one JSON object."""
+"""Rows: asked for and printed, as a table, CSV, NDJSON or one JSON object; or taken into a file, whole or not at all."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -12,7 +15,9 @@ import msgspec
 from baybridge.cli.dataset import names
 from baybridge.cli.printing import csv_lines, table
 from baybridge.cli.session import Session, server_options
-from baybridge.client import Page, Question
+from baybridge.client import Client, Download, Page, Selection
+from baybridge.client.call import Call, Receiver
+from baybridge.client.calls.rows import download
 
 _PAGE: Final = 10_000
 _DEFAULT: Final = 100
@@ -28,7 +33,14 @@ _DEFAULT: Final = 100
 @click.option("--version", type=click.IntRange(min=1), help="This version. [default: the latest]")
 @click.option("--agreement", metavar="ID", help="Under this agreement, where several fit.")
 @click.option("--purpose", metavar="CODE", help="For this purpose. [default: the token's]")
-@click.option("--output", type=click.Choice(["table", "csv", "ndjson"]), default="table", show_default=True, help="How rows are printed.")
+@click.option(
+    "--format", "format_", type=click.Choice(["table", "csv", "ndjson"]), help="How rows are written. [default: table, in a file csv]"
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write all rows into this file, for its owner alone. It has its name only when it is whole.",
+)
 @server_options
 def get(  # noqa: PLR0913 -- each is an option of the command
     session: Session,
@@ -42,27 +54,32 @@ def get(  # noqa: PLR0913 -- each is an option of the command
     version: int | None,
     agreement: str | None,
     purpose: str | None,
-    output: str,
+    format_: str | None,
+    output: Path | None,
 ) -> None:
-    """Read rows of DATASET. CSV and NDJSON are printed page by page as they arrive."""
+    """Read rows of DATASET. CSV and NDJSON are printed page by page as they arrive.
+
+    With --output all rows go into a file in one answer, with a bar on a terminal; --limit ends it early. Where the answer is cut, the
+    file is left as it was.
+    """
     if everything and limit is not None:
         raise click.UsageError("--all and --limit contradict each other.")
-    wanted = None if everything else limit or _DEFAULT
-    question = Question(
-        filter=filter_,
-        properties=names(columns),
-        sortby=names(sort),
-        limit=_PAGE if wanted is None else min(wanted, _PAGE),
-        version=version,
-        agreement=agreement,
-        purpose=purpose,
+    if output is not None and format_ == "table":
+        raise click.UsageError("A file holds csv or ndjson, not a table.")
+    selection = Selection(
+        filter=filter_, properties=names(columns), sortby=names(sort), limit=limit, version=version, agreement=agreement, purpose=purpose
     )
     with session.client() as client:
-        pages = _until(client.pages(dataset, **question), wanted)
-        if session.as_json or output == "table":
+        if output is not None:
+            _save(session, client, download(dataset, output, format_ or "csv", **selection))
+            return
+        wanted = None if everything else limit or _DEFAULT
+        paged: Selection = {**selection, "limit": _PAGE if wanted is None else min(wanted, _PAGE)}
+        pages = _until(client.pages(dataset, **paged), wanted)
+        if session.as_json or format_ in {None, "table"}:
             _print_whole(session, list(pages), wanted, names(columns))
         else:
-            _print_pages(pages, wanted, names(columns), output)
+            _print_pages(pages, wanted, names(columns), format_ or "csv")
 
 
 def _until(pages: Iterator[Page], wanted: int | None) -> Iterator[Page]:
@@ -81,6 +98,39 @@ def _print_whole(session: Session, pages: list[Page], wanted: int | None, column
     more = len(read) > len(rows) or any(link.rel == "next" for link in last.links)
     session.show({"version": last.version, "items": rows, "more": more}, _table(rows, columns))
     session.note(f"{len(rows):,} rows of version {last.version}{'; there are more (--limit, --all)' if more else ''}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A file that is taken in, and a bar that is told of each piece."""
+
+    receiver: Receiver[Download]
+    bar: Any
+
+    def take(self, piece: bytes) -> Iterable[Download]:
+        """Take the piece, and say so."""
+        self.bar.update(len(piece))
+        return self.receiver.take(piece)
+
+    def end(self) -> Iterable[Download]:
+        """Give the file its name."""
+        return self.receiver.end()
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.receiver.close()
+
+
+def _save(session: Session, client: Client, call: Call[Receiver[Download]]) -> None:
+    """Take the answer into its file. How long it will be nobody knows before its end, so the bar tells bytes and no share of them."""
+    if sys.stderr.isatty():
+        endless = itertools.repeat(None)
+        with click.progressbar(endless, file=sys.stderr, bar_template="%(info)s bytes", show_pos=True, show_eta=False) as bar:
+            saved = client.arrive(replace(call, read=lambda response: _Told(call.read(response), bar)))
+    else:
+        saved = client.arrive(call)
+    shape = {"path": str(saved.path), "bytes": saved.bytes, "sha256": saved.sha256, "provenance": saved.provenance}
+    session.show(shape, [f"Wrote {saved.path}: {saved.bytes:,} bytes of version {saved.provenance.version}, sha256 {saved.sha256}."])
 
 
 def _print_pages(pages: Iterator[Page], wanted: int | None, columns: tuple[str, ...], output: str) -> None:

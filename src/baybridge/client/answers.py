@@ -52,6 +52,12 @@ def read(response: httpx2.Response, shape: type[T]) -> T:
         raise not_understood(str(response.request.url.path)) from wrong
 
 
+def read_text(response: httpx2.Response) -> str:
+    """Give the answer as text. Raise its error where it is one."""
+    require_success(response)
+    return response.text
+
+
 def require_success(response: httpx2.Response) -> None:
     """Raise the error that the answer is, if it is one."""
     if response.status_code >= _FIRST_ERROR:

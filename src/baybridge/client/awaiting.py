@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing, closing
 from typing import Self, TypeVar, cast
 
 import httpx2
 
 from baybridge.audit.checkpoint import Verifier
-from baybridge.client.call import Call, Plan, Steps
+from baybridge.client.answers import require_success
+from baybridge.client.call import Call, Plan, Receiver, Steps
 from baybridge.client.caller import Caller
 from baybridge.client.logs import LogVerdict, judge
 from baybridge.client.uploads import chunks_aside
@@ -57,12 +59,23 @@ class AsyncClient(Caller):
                 return cast("R", done.value)
             answer = await self._perform(call, purpose)
 
-    async def verify_log(self, organization: str, checkpoints: Sequence[str] = ()) -> LogVerdict:
+    def flow(self, call: Call[Receiver[R]]) -> AsyncIterator[R]:
+        """Send the call, and give what its receiver gives while the answer arrives. Raise Unreachable where it is cut."""
+        return self._flow(call, self.present_purpose())
+
+    async def arrive(self, call: Call[Receiver[R]]) -> R:
+        """Send the call, take all of its answer in, and give what that comes to."""
+        (whole,) = [one async for one in self.flow(call)]
+        return whole
+
+    async def verify_log(self, organization: str, checkpoints: Sequence[str] = (), key: str | None = None) -> LogVerdict:
         """Do what Client.verify_log does; here the whole log is held in memory."""
         present = await self.checkpoint(organization)
-        verifier = Verifier.parse(await self.verifier(organization))
+        keys = await self.keys(organization)
+        if key is not None:
+            keys.require(Verifier.parse(key))
         entries = [entry async for entry in self.all_entries(organization)]
-        return await asyncio.to_thread(judge, organization, entries, verifier=verifier, notes=(present, *checkpoints))
+        return await asyncio.to_thread(judge, organization, entries, keys=keys, notes=(present, *checkpoints))
 
     async def _perform(self, call: Call[T], purpose: str | None) -> T:
         attempts, request = self._attempts(call), self._request(call, purpose)
@@ -86,3 +99,33 @@ class AsyncClient(Caller):
                 call = steps.send(answer)
         except StopIteration:
             return
+
+    async def _flow(self, call: Call[Receiver[R]], purpose: str | None) -> AsyncIterator[R]:
+        async with aclosing(await self._opening(call, purpose)) as answer:
+            with closing(call.read(answer)) as receiver:
+                pieces = answer.aiter_bytes()
+                while (piece := await self._next(pieces)) is not None:
+                    for one in await asyncio.to_thread(receiver.take, piece):
+                        yield one
+                for one in await asyncio.to_thread(receiver.end):
+                    yield one
+
+    async def _opening(self, call: Call[T], purpose: str | None) -> httpx2.Response:
+        """Send the call until an answer begins: from then on nothing is sent again."""
+        attempts, request = self._attempts(call), self._request(call, purpose)
+        while True:
+            try:
+                with self._reaching():
+                    answer = await self._http.send(self._http.build_request(**request), stream=True)
+                    if not answer.is_success:
+                        await answer.aread()
+                require_success(answer)
+            except Unavailable as error:
+                pause = attempts.pause_after(error)
+            else:
+                return answer
+            await asyncio.sleep(pause)
+
+    async def _next(self, pieces: AsyncIterator[bytes]) -> bytes | None:
+        with self._reaching():
+            return await anext(pieces, None)

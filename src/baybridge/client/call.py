@@ -1,12 +1,11 @@
-"""One address of the server as a value, and what makes a method of both clients from it. It sends nothing."""
+"""One request to the server as a value, and what its answer becomes. It sends nothing."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Generic, ParamSpec, Protocol, Self, TypeAlias, TypeVar, overload
+from typing import Any, BinaryIO, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import httpx2
 import msgspec
@@ -18,7 +17,7 @@ _REPEATABLE: Final = frozenset({"GET", "PUT", "DELETE"})  # RFC 9110, section 9.
 
 T = TypeVar("T")
 R = TypeVar("R")
-P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
 
 Source: TypeAlias = Path | BinaryIO | Iterable[bytes]
 """What an upload is read from."""
@@ -63,6 +62,11 @@ def get(path: str, shape: type[T], query: Mapping[str, str] | None = None, heade
     return Call(method="GET", path=API + path, read=reader(shape), query=query or {}, headers=headers or {})
 
 
+def get_text(path: str) -> Call[str]:
+    """Read an address whose answer is a text."""
+    return Call(method="GET", path=API + path, read=answers.read_text)
+
+
 def send(method: str, path: str, body: msgspec.Struct | None, shape: type[T]) -> Call[T]:
     """Send a shape, or nothing, and be answered with a shape."""
     if body is None:
@@ -76,106 +80,14 @@ def reader(shape: type[T]) -> Callable[[httpx2.Response], T]:
     return lambda response: answers.read(response, shape)
 
 
-class Waiting(Protocol):
-    """A client that waits for the answer."""
+class Receiver(Protocol[R_co]):
+    """What becomes of an answer while it arrives; made when its head has come. A call at a time, from any thread."""
 
-    def perform(self, call: Call[T]) -> T:
-        """Send it, and read the answer."""
+    def take(self, piece: bytes) -> Iterable[R_co]:
+        """Take the next piece, and give what is whole by it."""
 
-    def walk(self, steps: Steps[T], each: Callable[[T], Iterable[R]]) -> Iterator[R]:
-        """Perform the calls one after the other, and give what `each` finds in an answer."""
+    def end(self) -> Iterable[R_co]:
+        """Give what is left: the last piece has come."""
 
-    def run(self, plan: Plan[R]) -> R:
-        """Perform the calls one after the other, and give what they come to."""
-
-
-class Awaiting(Protocol):
-    """A client whose answers are awaited."""
-
-    async def perform(self, call: Call[T]) -> T:
-        """Send it, and read the answer."""
-
-    def walk(self, steps: Steps[T], each: Callable[[T], Iterable[R]]) -> AsyncIterator[R]:
-        """Perform the calls one after the other, and give what `each` finds in an answer."""
-
-    async def run(self, plan: Plan[R]) -> R:
-        """Perform the calls one after the other, and give what they come to."""
-
-
-class Address(Generic[P, T]):
-    """A method of both clients: builds a call from its arguments, and performs it."""
-
-    def __init__(self, build: Callable[P, Call[T]]) -> None:
-        """`build` also gives the method its parameters and its text."""
-        self._build = build
-        self.__doc__ = build.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, client: Waiting, owner: type) -> Callable[P, T]: ...
-    @overload
-    def __get__(self, client: Awaiting, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
-    def __get__(self, client: Any, owner: type) -> Any:
-        """Bind it to the client."""
-        if client is None:
-            return self
-
-        @functools.wraps(self._build)
-        def method(*arguments: P.args, **named: P.kwargs) -> Any:
-            return client.perform(self._build(*arguments, **named))
-
-        return method
-
-
-class Walk(Generic[P, T, R]):
-    """A method of both clients that gives one thing after the other, over as many calls as that takes."""
-
-    def __init__(self, build: Callable[P, Steps[T]], each: Callable[[T], Iterable[R]]) -> None:
-        """`each` gives what is in one answer."""
-        self._build = build
-        self._each = each
-        self.__doc__ = build.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, client: Waiting, owner: type) -> Callable[P, Iterator[R]]: ...
-    @overload
-    def __get__(self, client: Awaiting, owner: type) -> Callable[P, AsyncIterator[R]]: ...
-    def __get__(self, client: Any, owner: type) -> Any:
-        """Bind it to the client."""
-        if client is None:
-            return self
-
-        @functools.wraps(self._build)
-        def method(*arguments: P.args, **named: P.kwargs) -> Any:
-            return client.walk(self._build(*arguments, **named), self._each)
-
-        return method
-
-
-class Whole(Generic[P, R]):
-    """A method of both clients that takes several calls for one result."""
-
-    def __init__(self, build: Callable[P, Plan[R]]) -> None:
-        """`build` also gives the method its parameters and its text."""
-        self._build = build
-        self.__doc__ = build.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, client: Waiting, owner: type) -> Callable[P, R]: ...
-    @overload
-    def __get__(self, client: Awaiting, owner: type) -> Callable[P, Coroutine[Any, Any, R]]: ...
-    def __get__(self, client: Any, owner: type) -> Any:
-        """Bind it to the client."""
-        if client is None:
-            return self
-
-        @functools.wraps(self._build)
-        def method(*arguments: P.args, **named: P.kwargs) -> Any:
-            return client.run(self._build(*arguments, **named))
-
-        return method
+    def close(self) -> None:
+        """Let go: after the end, or of what has not come to it."""

@@ -188,6 +188,10 @@ class IdempotencyKeyReused(Conflict):
     """The `Idempotency-Key` was sent before with another request."""
 
 
+class PreconditionFailed(Conflict):
+    """The thing is not in the state that `If-Match` names; read it again and send its new `ETag`."""
+
+
 class AgreementsAffected(Conflict):
     """The version would suspend agreements in force; `errors` names them, and nothing was published."""
 
@@ -196,6 +200,10 @@ class RowsRejected(Conflict):
     """Some cells do not fit the schema; nothing was published."""
 
     report: PublishReport | None = None
+
+
+class Busy(Unavailable):
+    """The server has as many requests of this kind as it takes at once; try again shortly."""
 
 
 class ExtractBuilding(Unavailable):
@@ -214,12 +222,20 @@ class PurgeUnfinished(Unavailable):
     """A purge was begun and is not done; the server goes on with it, and serves nothing of the version."""
 
 
+class CopyUnreachable(Unavailable):
+    """The checkpoints kept outside the home cannot be read or written."""
+
+
 class QueryLimit(Unavailable):
     """The question ran into its time limit and was stopped."""
 
 
 class Unreachable(Unavailable):
     """No server answers at the address; only a client ever says this."""
+
+
+class LogSetBack(Corrupt):
+    """A log of the home is not the one that the checkpoint kept outside it was signed over."""
 
 
 class ChecksFailed(Corrupt):
@@ -281,15 +297,19 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "request_under_way": RequestUnderWay,
     "outcome_unknown": OutcomeUnknown,
     "idempotency_key_reused": IdempotencyKeyReused,
+    "precondition_failed": PreconditionFailed,
     "agreements_affected": AgreementsAffected,
     "rows_rejected": RowsRejected,
+    "busy": Busy,
     "extract_building": ExtractBuilding,
     "limit_reached": LimitReached,
     "log_unavailable": LogUnavailable,
     "purge_unfinished": PurgeUnfinished,
+    "copy_unreachable": CopyUnreachable,
     "query_limit": QueryLimit,
     "unreachable": Unreachable,
     "corrupt": Corrupt,
+    "log_set_back": LogSetBack,
     "checks_failed": ChecksFailed,
     "answer_not_understood": AnswerNotUnderstood,
     "internal": Internal,

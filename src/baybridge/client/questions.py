@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypedDict
+from dataclasses import dataclass, replace
+from typing import Protocol, TypedDict, TypeVar
 from urllib.parse import quote
 
 from baybridge.client.answers import not_understood
+from baybridge.client.call import Call, Steps
 from baybridge.errors import Invalid, Place
 from baybridge.names import parse_purpose
 from baybridge.wire.shape import LinkShape
 
 
-class Question(TypedDict, total=False):
-    """What `items`, `pages` and `rows` take by name; the server's own rules hold for each.
+class Selection(TypedDict, total=False):
+    """Which rows and columns, in which order, and how many; the server's own rules hold for each.
 
     `filter` is CQL2 text. `sortby` names columns with a leading - for descending (a + keeps a name that begins with a sign).
     `version` pins one, `agreement` names one where several fit, `purpose` goes before the client's own.
@@ -27,7 +28,23 @@ class Question(TypedDict, total=False):
     version: int | None
     agreement: str | None
     purpose: str | None
+
+
+class Question(Selection, total=False):
+    """A selection in pages: `limit` is the size of each, `cursor` the place of one."""
+
     cursor: str | None
+
+
+class Linked(Protocol):
+    """A page with its links."""
+
+    @property
+    def links(self) -> Sequence[LinkShape]:
+        """Where the next page is, if there is one."""
+
+
+L = TypeVar("L", bound=Linked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +77,12 @@ class Asked:
         return headers if self.agreement is None else headers | {"baybridge-agreement": header(self.agreement, "agreement")}
 
 
-def next_path(links: Sequence[LinkShape]) -> str | None:
-    """The path of the next page. A link to another host is not followed: the token would go there too."""
-    for link in links:
-        if link.rel == "next":
-            if link.href.startswith("/") and not link.href.startswith("//"):
-                return link.href
-            raise not_understood("items")
-    return None
+def linked(call: Call[L]) -> Steps[L]:
+    """The page that the call asks for, and all that follow it."""
+    following: Call[L] | None = call
+    while following is not None:
+        page = yield following
+        following = _next(following, page.links)
 
 
 def part(text: str) -> str:
@@ -84,6 +99,16 @@ def header(text: str, parameter: str) -> str:
     raise Invalid(
         "invalid_request", f"The {parameter} is empty or holds characters that none has.", places=(Place(parameter, "visible ASCII"),)
     )
+
+
+def _next(call: Call[L], links: Sequence[LinkShape]) -> Call[L] | None:
+    """The call for the next page. A link to another host is not followed: the token would go there too."""
+    for link in links:
+        if link.rel == "next":
+            if link.href.startswith("/") and not link.href.startswith("//"):
+                return replace(call, path=link.href, query={})
+            raise not_understood(call.path)
+    return None
 
 
 def _quoted(name: str) -> str:

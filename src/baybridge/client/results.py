@@ -6,12 +6,13 @@ import contextlib
 from dataclasses import asdict, dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import httpx2
+import msgspec
 
 from baybridge.client import frames
-from baybridge.client.answers import read
+from baybridge.client.answers import not_understood, read, require_success
 from baybridge.wire.collections import ItemsShape
 from baybridge.wire.shape import LinkShape
 
@@ -20,21 +21,31 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+_LINES: Final = msgspec.json.Decoder(dict[str, Any])
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where rows came from. `entries` are the log entries of their disclosure, as log/index; reads of public data have none.
+    """Where rows came from. `entry` is the log entry of their disclosure, as log/index; reads of public data have none.
 
-    `agreement` is the one that they were read under, where the server or the question named it; `retrieved` is an RFC 3339 instant
-    by the server's clock.
+    `agreement` is the one that they were read under; owners and the public read without. `retrieved` is an RFC 3339 instant by the
+    server's clock.
     """
 
     dataset: str
     version: int
     agreement: str | None
     purpose: str | None
-    entries: tuple[str, ...]
+    entry: str | None
     retrieved: str | None
+
+
+class Sourced(Protocol):
+    """What says where it came from."""
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where it came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +87,41 @@ class Table:
 def read_page(response: httpx2.Response, dataset: str) -> Page:
     """Read an answer as a page. Raise what `answers.read` raises."""
     shape = read(response, ItemsShape)
-    sent, entry = response.request.headers, response.headers.get("baybridge-entry")
-    provenance = Provenance(
+    return Page(shape.version, shape.items, shape.links, _provenance(response, dataset, shape.version))
+
+
+def read_lines(response: httpx2.Response, dataset: str) -> Page:
+    """Read an answer in NDJSON as one page of all its rows. Raise what `answers.read` raises."""
+    require_success(response)
+    provenance = provenance_of(response, dataset)
+    return Page(provenance.version, rows_of(response.content, response.request.url.path), [], provenance)
+
+
+def rows_of(lines: bytes, path: str) -> list[dict[str, Any]]:
+    """Read whole lines of NDJSON. Raise AnswerNotUnderstood for what is none."""
+    try:
+        return _LINES.decode_lines(lines)
+    except (msgspec.ValidationError, msgspec.DecodeError) as wrong:
+        raise not_understood(path) from wrong
+
+
+def provenance_of(response: httpx2.Response, dataset: str) -> Provenance:
+    """Where an answer says that it comes from. Raise AnswerNotUnderstood where it does not say which version it is of."""
+    version = response.headers.get("baybridge-version", "")
+    if version.isascii() and version.isdigit():
+        return _provenance(response, dataset, int(version))
+    raise not_understood(response.request.url.path)
+
+
+def _provenance(response: httpx2.Response, dataset: str, version: int) -> Provenance:
+    return Provenance(
         dataset=dataset,
-        version=shape.version,
-        agreement=response.headers.get("baybridge-agreement") or sent.get("baybridge-agreement"),
-        purpose=sent.get("baybridge-purpose"),
-        entries=() if entry is None else (entry,),
+        version=version,
+        agreement=response.headers.get("baybridge-agreement"),
+        purpose=response.request.headers.get("baybridge-purpose"),
+        entry=response.headers.get("baybridge-entry"),
         retrieved=_instant(response.headers.get("date", "")),
     )
-    return Page(shape.version, shape.items, shape.links, provenance)
 
 
 def _instant(date: str) -> str | None:

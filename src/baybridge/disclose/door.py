@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeVar
@@ -14,6 +15,7 @@ from baybridge.agreements import store as agreement_store
 from baybridge.agreements.agreement import Agreement, Standing
 from baybridge.agreements.domains import unwrap_key
 from baybridge.agreements.usage import LimitReached, reserve
+from baybridge.audit.counts import Counted
 from baybridge.audit.entry import JSON, Kind, canonical, column_list
 from baybridge.audit.log import Draft, Log, always
 from baybridge.catalog import store as catalog
@@ -24,7 +26,7 @@ from baybridge.data.extracts import Extract, Extracts
 from baybridge.db import Database
 from baybridge.disclose.question import Body, Opened, Question
 from baybridge.disclose.stream import Ending, HandedOut, Lines, Stream
-from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Unavailable
+from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Refused, Unavailable
 from baybridge.policy.decision import Ask, Grant, Refusal, decide
 from baybridge.policy.refusals import limit_reached
 from baybridge.principals.principal import Principal
@@ -43,7 +45,8 @@ Leaving = TypeVar("Leaving", bound="Answer | Stream")
 class Read:
     """What is read, whatever face it came through. `known` are the ETags that the caller has.
 
-    `representation` names path, parameters and format, so that two answers with one ETag are one sequence of bytes.
+    `representation` names path, parameters and format, so that two answers with one ETag are one sequence of bytes. `bodiless` is a
+    question for the headers alone: it is decided and entered, and nothing is computed.
     """
 
     ask: Ask
@@ -51,6 +54,7 @@ class Read:
     known: frozenset[str]
     representation: str
     channel: str
+    bodiless: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +102,10 @@ class Encodable:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What may leave now. `body` is None for a 304, which has no `rows`. `entry` is None for a public dataset, whose reads are not entered.
+    """What may leave now. `body` is None where it is `unchanged` (a 304), or where the headers alone were asked for; it has no `rows` then.
+
+    `agreement` is the id of the one that it leaves under; owners and the public read without. `entry` is None for a public dataset, whose
+    reads are not entered.
 
     `stands` says whether the grant still holds: a face that is still sending asks every 250 ms, and resets the connection on False.
     """
@@ -109,8 +116,10 @@ class Answer:
     version: int
     governed: bool
     organization: str
+    agreement: str | None
     entry: int | None
     stands: Callable[[], bool]
+    unchanged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +147,12 @@ class _Granted:
     def first(self) -> Grant:
         """The grant of the version asked for."""
         return self.grants[0]
+
+    @property
+    def agreement(self) -> str | None:
+        """The id of the agreement that the version asked for is read under."""
+        agreement = self.first.agreement
+        return None if agreement is None else agreement.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +188,18 @@ class Disclose:
             leaving.enter_end = self._entering_end(leaving, request, granted.principal, entry)
         return leaving
 
+    @contextmanager
+    def counting_strangers(self, request: Read) -> Iterator[None]:
+        """Count a refusal that the block raises because it does not know who asks: without a valid token there is no one to enter."""
+        try:
+            yield
+        except Refused as refused:
+            with self.database.read() as connection:
+                known = catalog.find(connection, request.ask.dataset)
+            if known is not None:
+                self._count(request, "refusal", refused.code)
+            raise
+
     def let_go(self) -> None:
         """Close what was opened of extracts that are no longer there: another process may have purged them."""
         self.engine.close_missing()
@@ -197,6 +224,7 @@ class Disclose:
                     raise
                 continue  # what it was reading from was withdrawn or purged meanwhile: decide again
             if draft is None:
+                self._count(request, "read", None)
                 return leaving, None, granted
             guard = _Guard(granted, rows=leaving.rows)
             entry = self.log.record(draft, guard)
@@ -255,20 +283,22 @@ class Disclose:
         if request.cursor_extract not in (None, digest):
             raise _moved_cursor()
         etag = _etag(granted.first, digest, request.representation, request.after)
-        body = None
-        if not _known(request, etag):
-            if isinstance(request, Examination):
-                opened = tuple(Opened(grant, self._extract(grant), granted.key) for grant in granted.grants)
-                body = request.question.answer(self.engine, opened, stop)
-            else:
-                body = self._page(request, granted.first, digest, stop)
-        outcome: dict[str, JSON] = {
-            "bytes": 0 if body is None else len(body.data),
-            "rows": 0 if body is None else body.rows,
-            "sha256": None if body is None else hashlib.sha256(body.data).hexdigest(),
-            "status": 304 if body is None else 200,
-        }
+        if request.bodiless or _known(request, etag):
+            return self._headers(request, granted, etag)
+        if isinstance(request, Examination):
+            opened = tuple(Opened(grant, self._extract(grant), granted.key) for grant in granted.grants)
+            body = request.question.answer(self.engine, opened, stop)
+        else:
+            body = self._page(request, granted.first, digest, stop)
+        sha256 = hashlib.sha256(body.data).hexdigest()
+        outcome: dict[str, JSON] = {"bytes": len(body.data), "rows": body.rows, "sha256": sha256, "status": 200}
         return self._leaving(granted, etag, body), self._draft(request, granted, outcome)
+
+    def _headers(self, request: Read, granted: _Granted, etag: str) -> tuple[Answer, Draft | None]:
+        """An answer without a body: nothing has changed since, or nothing but the headers was asked for."""
+        unchanged = _known(request, etag)
+        outcome: dict[str, JSON] = {"bytes": 0, "rows": 0, "sha256": None, "status": 304 if unchanged else 200}
+        return replace(self._leaving(granted, etag, None), unchanged=unchanged), self._draft(request, granted, outcome)
 
     def _page(self, request: Request, grant: Grant, digest: str, stop: Stop) -> Body:
         types = grant.projection.types
@@ -281,9 +311,8 @@ class Disclose:
         grant, types = granted.first, granted.first.projection.types
         whole = Whole(_columns(request, types), request.ask.row_filter, request.sort, request.limit)
         etag = _etag(grant, self._digest(granted), request.representation, None)
-        if _known(request, etag):
-            unchanged: dict[str, JSON] = {"bytes": 0, "rows": 0, "sha256": None, "status": 304}
-            return self._leaving(granted, etag, None), self._draft(request, granted, unchanged)
+        if request.bodiless or _known(request, etag):
+            return self._headers(request, granted, etag)
         extract = self._extract(grant)
         rows = self.engine.count(extract, types, whole, stop)
         stream = Stream(
@@ -292,6 +321,7 @@ class Disclose:
             version=grant.projection.version,
             governed=grant.standing != "public",
             organization=grant.projection.dataset.organization,
+            agreement=granted.agreement,
             stands=lambda: self._stands(granted),
             stop=stop,
             batches=_begun(self.engine.stream(extract, types, whole, stop)),
@@ -309,6 +339,7 @@ class Disclose:
             version=projection.version,
             governed=granted.first.standing != "public",
             organization=projection.dataset.organization,
+            agreement=granted.agreement,
             entry=None,
             stands=lambda: self._stands(granted),
         )
@@ -387,9 +418,14 @@ class Disclose:
             facts["agreement"] = {"id": grant.agreement.id, "terms_sha256": grant.agreement.terms_sha256}
         return Draft(grant.projection.dataset.organization, Kind.DISCLOSURE, facts, side)
 
+    def _count(self, request: Read, kind: str, code: str | None) -> None:
+        name = request.ask.dataset
+        self.log.counts.add(Counted(name.organization, str(name), kind, code, request.channel))
+
     def _refused(self, request: Read, principal: Principal | None, refusal: Refusal) -> BaybridgeError:
-        """The refusal as an error, entered if the principal is known; unknown callers would fill the log."""
+        """The refusal as an error, entered if the principal is known. Unknown callers would fill the log: theirs are counted."""
         if principal is None:
+            self._count(request, "refusal", refusal.code)
             return refusal.error()
         facts: dict[str, JSON] = {
             "actor": {"organization": principal.organization, "principal": principal.id},

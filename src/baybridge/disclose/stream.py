@@ -51,6 +51,7 @@ class Stream:
     version: int
     governed: bool
     organization: str
+    agreement: str | None
     stands: Callable[[], bool]
     stop: Stop
     batches: Rows

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from baybridge.http import probes
-from baybridge.http.contract import DECIDED, PUBLIC, SIGNED_IN, Address, only
+from baybridge.http.contract import DECIDED, IF_MATCH, PUBLIC, SIGNED_IN, Address, only
 from baybridge.http.rest import administration, agreements, audit, collections, examine, items, notices, queries, umbrellas
 from baybridge.http.rest.formats import FORMATS
 from baybridge.principals.principal import Move, Role
@@ -26,7 +26,7 @@ from baybridge.wire.agreements import (
     UmbrellaShape,
     UmbrellasShape,
 )
-from baybridge.wire.audit import EntriesShape, VerifierShape
+from baybridge.wire.audit import ConsistencyShape, EntriesShape, ErasureShape, InclusionShape, KeysShape, VerifierShape
 from baybridge.wire.collections import (
     ChangesShape,
     CollectionShape,
@@ -62,6 +62,8 @@ GET: Final = partial(Address, "GET")
 POST: Final = partial(Address, "POST")
 PUT: Final = partial(Address, "PUT")
 DELETE: Final = partial(Address, "DELETE")
+ACT: Final = partial(POST, parameters=(IF_MATCH,))
+"""A POST that changes what has an ETag."""
 
 _API: Final = "/api/v1"
 _ORGANIZATION: Final = f"{_API}/organizations/{{organization}}"
@@ -77,6 +79,7 @@ _UMBRELLA: Final = f"{_UMBRELLAS}/{{umbrella}}"
 _LOG: Final = f"{_API}/audit/{{organization}}"
 
 _OBJECT: Final = dict[str, Any]
+_BYTES: Final = "application/octet-stream"
 _TEXT: Final = "text/plain; charset=utf-8"
 _ROWS: Final = {200: (ItemsShape, *(each.media_type for each in FORMATS.values())), 304: None}
 
@@ -159,6 +162,7 @@ ADDRESSES: Final = (
     PUT(
         *(_DATASET, collections.declare, "Make a dataset known, or change what is said of it", _STEWARD, {200: CollectionShape}),
         takes=DeclareRequest,
+        parameters=(IF_MATCH,),
         codes=("schema_invalid", "schema_is_contract", "conflict"),
     ),
     GET(f"{_DATASET}/schema", collections.schema, "A dataset's Frictionless Table Schema", PUBLIC, {200: _OBJECT}),
@@ -174,7 +178,7 @@ ADDRESSES: Final = (
     ),
     GET(f"{_VERSION}/diff/{{other:int}}", examine.diff, "How many rows changed", DECIDED, {200: DiffShape, 304: None}, codes=_EXAMINE),
     *(
-        POST(f"{path}/{name}", handler, f"{name.capitalize()} {which}", _STEWARD, {200: shape}, takes=takes, codes=_ENDING)
+        ACT(f"{path}/{name}", handler, f"{name.capitalize()} {which}", _STEWARD, {200: shape}, takes=takes, codes=_ENDING)
         for path, which, shape in ((_DATASET, "a dataset", CollectionShape), (_VERSION, "a version", VersionShape))
         for name, handler, takes in (
             ("withdraw", collections.withdraw, WithdrawRequest),
@@ -192,7 +196,7 @@ ADDRESSES: Final = (
     POST(
         *(f"{_DATASET}/versions", collections.publish, "Publish a version", _STEWARD, {201: PublishReport, 200: PublishReport}),
         takes="text/csv",
-        parameters=collections.PUBLISH_PARAMETERS,
+        parameters=(*collections.PUBLISH_PARAMETERS, IF_MATCH),
         codes=(
             "file_unreadable",
             "schema_invalid",
@@ -222,10 +226,10 @@ ADDRESSES: Final = (
     POST(_AGREEMENTS, agreements.ask, "Ask for an agreement", _ASKER, {201: AgreementShape}, takes=TermsShape, codes=_TERMS),
     GET(_AGREEMENT, agreements.show, "An agreement", SIGNED_IN, {200: AgreementShape}),
     GET(f"{_AGREEMENT}/text", agreements.text, "The terms in plain words", SIGNED_IN, {200: _TEXT}, codes=("terms_not_understood",)),
-    POST(f"{_AGREEMENT}/offer", agreements.offer, "Offer terms", _STEWARD, {200: AgreementShape}, takes=OfferRequest, codes=_TERMS),
-    POST(f"{_AGREEMENT}/sign", agreements.sign, "Sign the terms", _SIGNATORY, {200: AgreementShape}, takes=SignRequest, codes=_SIGN),
+    ACT(f"{_AGREEMENT}/offer", agreements.offer, "Offer terms", _STEWARD, {200: AgreementShape}, takes=OfferRequest, codes=_TERMS),
+    ACT(f"{_AGREEMENT}/sign", agreements.sign, "Sign the terms", _SIGNATORY, {200: AgreementShape}, takes=SignRequest, codes=_SIGN),
     *(
-        POST(
+        ACT(
             f"{_AGREEMENT}/{act}",
             agreements.act(act),
             f"{act.capitalize()} it",
@@ -236,7 +240,7 @@ ADDRESSES: Final = (
         )
         for act, who in agreements.REASONED_BY.items()
     ),
-    POST(
+    ACT(
         f"{_AGREEMENT}/request",
         agreements.counter,
         "Ask for other terms",
@@ -245,16 +249,14 @@ ADDRESSES: Final = (
         takes=CounterRequest,
         codes=_TERMS,
     ),
-    POST(
+    ACT(
         *(f"{_AGREEMENT}/approve", agreements.approve, "Approve the terms", _OFFICER, {200: AgreementShape}),
         takes=ApproveRequest,
         codes=(*_ACT, "duties_not_separate"),
     ),
-    POST(
-        f"{_AGREEMENT}/terminate", agreements.terminate, "Terminate it", _PARTY, {200: AgreementShape}, takes=TerminateRequest, codes=_ACT
-    ),
-    POST(f"{_AGREEMENT}/close", agreements.close, "Close it", _CLOSER, {200: AgreementShape}, takes=StatementRequest, codes=_ACT),
-    POST(
+    ACT(f"{_AGREEMENT}/terminate", agreements.terminate, "Terminate it", _PARTY, {200: AgreementShape}, takes=TerminateRequest, codes=_ACT),
+    ACT(f"{_AGREEMENT}/close", agreements.close, "Close it", _CLOSER, {200: AgreementShape}, takes=StatementRequest, codes=_ACT),
+    ACT(
         *(f"{_AGREEMENT}/successor", agreements.succeed, "Begin its successor", _ASKER, {201: AgreementShape}),
         takes=OfferRequest,
         codes=_TERMS,
@@ -275,5 +277,32 @@ ADDRESSES: Final = (
     # The log.
     GET(f"{_LOG}/checkpoint", audit.checkpoint, "The newest signed checkpoint", PUBLIC, {200: _TEXT}),
     GET(f"{_LOG}/verifier", audit.verifier, "The key to check it with", PUBLIC, {200: VerifierShape}),
+    GET(f"{_LOG}/keys", audit.keys, "All its keys, each handed over to the next", PUBLIC, {200: KeysShape}),
+    GET(
+        *(f"{_LOG}/tile/entries/{{number:path}}", audit.bundle, "A bundle of entries (C2SP tlog-tiles)", only(Role.AUDITOR), {200: _BYTES}),
+        codes=("invalid_request",),
+    ),
+    GET(
+        *(f"{_LOG}/tile/{{level}}/{{number:path}}", audit.tile, "A tile of hashes (C2SP tlog-tiles)", PUBLIC, {200: _BYTES}),
+        codes=("invalid_request", "corrupt"),
+    ),
+    GET(
+        *(f"{_LOG}/proof/inclusion", audit.inclusion, "That an entry is in the log (RFC 9162)", PUBLIC, {200: InclusionShape}),
+        parameters=audit.INCLUSION_PARAMETERS,
+        codes=("corrupt",),
+    ),
+    GET(
+        *(f"{_LOG}/proof/consistency", audit.consistency, "That the log only grew (RFC 9162)", PUBLIC, {200: ConsistencyShape}),
+        parameters=audit.CONSISTENCY_PARAMETERS,
+        codes=("corrupt",),
+    ),
+    GET(
+        *(f"{_LOG}/receipts/{{index}}", audit.receipt, "One's own entry with its proof (C2SP tlog-proof)", SIGNED_IN, {200: _TEXT}),
+        codes=(*_ADMIN_CODES, "corrupt"),
+    ),
+    DELETE(
+        *(f"{_LOG}/side-records", audit.erase, "Erase side records for good", _ADMIN, {200: ErasureShape}),
+        parameters=audit.ERASE_PARAMETERS,
+    ),
     GET(f"{_LOG}/entries", audit.entries, "Entries", only(Role.AUDITOR), {200: EntriesShape}, parameters=audit.ENTRIES_PARAMETERS),
 )

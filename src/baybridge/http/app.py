@@ -23,23 +23,32 @@ from baybridge.http import idempotency
 from baybridge.http.addresses import ADDRESSES
 from baybridge.http.contract import ADDRESS, Address
 from baybridge.http.cursors import Cursors
-from baybridge.http.faces import Serving, parameters
+from baybridge.http.faces import Serving, expected, parameters
 from baybridge.http.openapi import document
 from baybridge.http.problems import on_departure, on_error, on_failure, on_http_exception
+from baybridge.http.sending import Crew
 
-THREADS: Final = 96
+THREADS: Final = 72
+STRANGER_THREADS: Final = 24
+"""Together no more than the connections to the database."""
+
+PLACES: Final = 4096
+STRANGER_PLACES: Final = 256
 WATCHERS: Final = 8
 _SWEEP_SECONDS: Final = 1.0
+_COUNT_SECONDS: Final = 60
+_ERASE_SECONDS: Final = 60
 _LOG: Final = logging.getLogger("baybridge.http")
 
 
 def _route(address: Address) -> Route:
-    """The route of a row, which its handler finds in the scope. In the API no parameter is ignored, read by the handler or not."""
+    """The route of a row, which its handler finds in the scope. In the API no parameter and no condition is ignored."""
 
     async def answer(request: Request) -> Response:
         request.scope[ADDRESS] = address
         if address.is_api:
             parameters(request)
+            expected(request)
         if address.once and idempotency.HEADER in request.headers:
             return await idempotency.once(address, request)
         return await address.handler(request)
@@ -55,21 +64,31 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
+        crew = Crew.of(THREADS, places=PLACES, name="request")
+        strangers = Crew.of(STRANGER_THREADS, places=STRANGER_PLACES, name="stranger")
         watchers = ThreadPoolExecutor(WATCHERS, thread_name_prefix="watcher")
-        app.state.serving = Serving(exchange, Cursors(exchange.keys.cursor), document(ADDRESSES), threads, watchers)
-        signing = asyncio.create_task(_sign_checkpoints(exchange, threads))
-        sweeping = asyncio.create_task(_sweep(exchange, threads))
+        app.state.serving = Serving(exchange, Cursors(exchange.keys.cursor), document(ADDRESSES), crew, strangers, watchers)
+        seconds = exchange.settings.checkpoint_seconds
+        turns = [
+            asyncio.create_task(_every(pause, act, what, crew.threads))
+            for pause, act, what in (
+                (seconds, exchange.sign, "signing a checkpoint"),
+                (seconds, exchange.administer.note_last_use, "noting when tokens were used"),
+                (_SWEEP_SECONDS, exchange.sweep, "finishing a purge"),
+                (_COUNT_SECONDS, exchange.log.enter_counts, "entering counts"),
+                (_ERASE_SECONDS, exchange.expire, "erasing side records"),
+            )
+        ]
         on_start()
         try:
             yield
         finally:
-            for task in (signing, sweeping):
-                task.cancel()
+            for turn in turns:
+                turn.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
-                    await task
-            threads.shutdown(wait=True, cancel_futures=True)
-            watchers.shutdown(wait=True, cancel_futures=True)
+                    await turn
+            for threads in (crew.threads, strangers.threads, watchers):
+                threads.shutdown(wait=True, cancel_futures=True)
 
     app = Starlette(
         routes=ROUTES,
@@ -108,25 +127,12 @@ def _around(app: ASGIApp) -> ASGIApp:
     return around
 
 
-async def _sign_checkpoints(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
-    """Sign what has grown, on a timer. A failure is logged and tried again: readers are served by the log, not by its checkpoints."""
+async def _every(seconds: float, act: Callable[[], object], what: str, threads: ThreadPoolExecutor) -> None:
+    """Do it on a timer. A failure is logged and tried again at the next turn: readers are served by the log, not by its upkeep."""
     loop = asyncio.get_running_loop()
     while True:
-        await asyncio.sleep(exchange.settings.checkpoint_seconds)
+        await asyncio.sleep(seconds)
         try:
-            await loop.run_in_executor(threads, exchange.watch.sign_new)
-            await loop.run_in_executor(threads, exchange.administer.note_last_use)
+            await loop.run_in_executor(threads, act)
         except Exception:  # noqa: BLE001 -- the timer must outlive any failure; it is logged, and the next turn tries again
-            _LOG.exception("signing a checkpoint failed; it is tried again")
-
-
-async def _sweep(exchange: Exchange, threads: ThreadPoolExecutor) -> None:
-    """Each second, and first at the start: finish purges that were begun, and let go of extracts that another process has purged."""
-    loop = asyncio.get_running_loop()
-    while True:
-        for chore in (exchange.purge.finish, exchange.disclose.let_go):
-            try:
-                await loop.run_in_executor(threads, chore)
-            except Exception:  # noqa: BLE001 -- as above
-                _LOG.exception("a purge is not finished, or what was purged not let go of; it is tried again")
-        await asyncio.sleep(_SWEEP_SECONDS)
+            _LOG.exception("%s failed; it is tried again", what)

@@ -61,10 +61,15 @@ IDEMPOTENCY_KEY: Final = Parameter(
     "Idempotency-Key", "A name of the caller's for this request: sent again, it is not done again.", place="header"
 )
 
+IF_MATCH: Final = Parameter("If-Match", "The ETag of the state that is to be changed: another state is not.", place="header")
+
 _NAME: Final = "[a-z][a-z0-9_]*"
 IN_PATH: Final = {
     "dataset": Parameter("dataset", "The dataset's id, `org.name`.", {"type": "string", "pattern": f"^{_NAME}\\.{_NAME}$"}, "path"),
     "version": Parameter("version", "A version's number.", {"type": "integer", "minimum": 1}, "path"),
+    "level": Parameter("level", "A tile's level.", {"type": "integer", "minimum": 0, "maximum": 63}, "path"),
+    "number": Parameter("number", "A tile's number as in C2SP tlog-tiles, `x001/x234/067` or `000.p/5`.", place="path"),
+    "index": Parameter("index", "An entry's index.", {"type": "integer", "minimum": 0}, "path"),
     "other": Parameter("other", "A version's number.", {"type": "integer", "minimum": 1}, "path"),
     "organization": Parameter("organization", "An organization's name.", {"type": "string", "pattern": f"^{_NAME}$"}, "path"),
     "agreement": Parameter("agreement", "An agreement's id.", {"type": "string", "pattern": "^AGR-[0-9]{4,}$"}, "path"),
@@ -113,6 +118,11 @@ class Address:
         """Whether an Idempotency-Key is honoured here: what makes or moves something by POST."""
         return self.method == "POST" and self.acts
 
+    @property
+    def conditional(self) -> bool:
+        """Whether what is changed here has an ETag, which If-Match may name."""
+        return IF_MATCH in self.parameters
+
     def path_parameters(self) -> tuple[Parameter, ...]:
         """The parameters in the path. Raise KeyError for one that IN_PATH does not describe."""
         return tuple(IN_PATH[name] for name in re.findall(r"{([a-z]+)}", self.template))
@@ -121,7 +131,9 @@ class Address:
         """Every code that a problem of this address may have, in order."""
         found = {"internal", *self.codes}
         if self.is_api:
-            found |= {"unknown_parameter"}
+            found |= {"unknown_parameter", "busy"}
+        if self.is_api and self.method != "GET":
+            found |= {"precondition_failed"}
         if self.parameters or self.takes is not None or "{organization}" in self.path or "{dataset}" in self.path:
             found |= {"invalid_request"}
         if "{" in self.path:

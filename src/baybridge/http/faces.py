@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,32 +13,43 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from baybridge.errors import Advice, Invalid, Place, Refused
+from baybridge.errors import Advice, Conflict, Invalid, Place, Refused
 from baybridge.exchange import Exchange
-from baybridge.http.contract import address_of
+from baybridge.expected import WHATEVER, Expected
+from baybridge.http.contract import Token, address_of
 from baybridge.http.cursors import Cursors
-from baybridge.http.sending import SEND_SECONDS, Sending, in_thread
+from baybridge.http.sending import Crew, Sending
 from baybridge.names import nearest
 from baybridge.principals.principal import Principal
 
 MAX_BODY: Final = 1 << 20
+_READING: Final = ("GET", "HEAD")
+_TAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_TAGS: Final = re.compile(rf"\*|{_TAG.pattern}(?:[ \t]*,[ \t]*{_TAG.pattern})*")
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What the application holds while it runs."""
+    """What the application holds while it runs. `strangers` is the crew of requests that carry no token, or to which none matters."""
 
     exchange: Exchange
     cursors: Cursors
     openapi: bytes
-    threads: ThreadPoolExecutor
+    crew: Crew
+    strangers: Crew
     watchers: ThreadPoolExecutor
 
-    def sending(self, *, seconds: float = SEND_SECONDS) -> Sending:
-        """What an answer is sent with, for at most so many seconds."""
-        return Sending(self.threads, self.watchers, self.exchange.settings.question_seconds, seconds)
+    def crew_of(self, request: Request) -> Crew:
+        """Whose turn a request takes. The probes outside the API must be answered however many strangers ask."""
+        address = address_of(request)
+        stranger = address.who.token is Token.UNREAD or "authorization" not in request.headers
+        return self.strangers if address.is_api and stranger else self.crew
+
+    def sending(self, request: Request, *, seconds: float) -> Sending:
+        """What the answer to a request is sent with, for at most so many seconds."""
+        return Sending(self.crew_of(request), self.watchers, self.exchange.settings.question_seconds, seconds)
 
 
 def serving(request: Request) -> Serving:
@@ -47,9 +59,9 @@ def serving(request: Request) -> Serving:
 
 
 async def call(request: Request, verb: Callable[[Exchange], T]) -> T:
-    """Run a verb in a thread."""
+    """Run a verb in a thread of the request's crew."""
     here = serving(request)
-    return await in_thread(here.threads, lambda: verb(here.exchange))
+    return await here.crew_of(request).take(lambda: verb(here.exchange))
 
 
 def bearer(request: Request) -> str | None:
@@ -101,6 +113,27 @@ def parameters(request: Request) -> dict[str, str]:
     return read
 
 
+def expected(request: Request) -> Expected:
+    """What If-Match says of the state to be changed (RFC 9110, section 13.1.1). A weak tag names no state.
+
+    Raise Invalid for what is no list of tags, and Conflict (`precondition_failed`) where what is changed has no tag.
+    """
+    given = request.headers.getlist("if-match")
+    if not given or request.method in _READING:
+        return WHATEVER
+    if not address_of(request).conditional:
+        raise Conflict(
+            "precondition_failed",
+            "What this address changes has no ETag that If-Match could name.",
+            advice=Advice(rule="A condition is never ignored.", who_can_change="you", next_step="Leave If-Match out here."),
+        )
+    text = ", ".join(given).strip()
+    if not _TAGS.fullmatch(text):
+        rule = "* or ETags in double quotes, parted by commas"
+        raise Invalid("invalid_request", "If-Match is not a list of ETags.", places=(Place("If-Match", rule),))
+    return Expected(frozenset({"*"} if text == "*" else (tag for weak, tag in _TAG.findall(text) if not weak)))
+
+
 async def body(request: Request, shape: type[T]) -> T:
     """The JSON body as that shape. Raise Invalid for anything else, naming the member that is wrong."""
     received = bytearray()
@@ -141,14 +174,12 @@ async def _next(stream: Any) -> bytes | None:
     return chunk
 
 
-def json_response(shape: object, *, status: int = 200) -> Response:
-    """A shape as JSON that no shared cache keeps."""
-    return Response(
-        msgspec.json.encode(shape),
-        status_code=status,
-        media_type="application/json",
-        headers={"cache-control": "private, no-cache", "vary": "Authorization"},
-    )
+def json_response(shape: object, *, status: int = 200, tag: str | None = None) -> Response:
+    """A shape as JSON that no shared cache keeps; `tag` names the state that it shows."""
+    headers = {"cache-control": "private, no-cache", "vary": "Authorization"}
+    if tag is not None:
+        headers["etag"] = f'"{tag}"'
+    return Response(msgspec.json.encode(shape), status_code=status, media_type="application/json", headers=headers)
 
 
 def _not_signed_in(detail: str) -> Refused:

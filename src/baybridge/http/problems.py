@@ -55,6 +55,8 @@ def on_error(request: Request, error: Exception) -> Response:
     """Starlette's handler for our own errors. A server's fault goes to its log with its cause; what passes by itself, as one line."""
     if not isinstance(error, BaybridgeError):
         raise error
+    if error.code == "busy":
+        return problem_response(request, error)
     if isinstance(error, Unavailable):  # a full disk fails each request alike: a traceback of each would fill what is left
         _LOG.error("%s: %s (%s)", error.code, error.detail, type(error.__cause__).__name__ if error.__cause__ else "no other cause")
     elif error.facts.status == CODES["internal"].status:

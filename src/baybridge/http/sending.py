@@ -9,27 +9,25 @@ import fcntl
 import logging
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from baybridge.disclose import Answer, Ending, Stop, Stream
-from baybridge.errors import BaybridgeError
+from baybridge.errors import Advice, BaybridgeError, Unavailable
 
 LINK: Final = "baybridge.link"
 """The scope's key under which the server puts the Link of the request's connection."""
 
 PIECE_BYTES: Final = 64 * 1024
 CHECK_SECONDS: Final = 0.25
-SEND_SECONDS: Final = 300
-"""How long a client may take to read one answer, which is held in memory meanwhile."""
-
 CHECK_LIMIT_SECONDS: Final = 0.5
 """How long the question whether a grant stands may take. Both together stay below the second of promise 5."""
 
@@ -68,13 +66,43 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Crew:
+    """The threads of one class of requests, and a place for each of its calls that is worked on or waits for a thread."""
+
+    threads: ThreadPoolExecutor
+    places: threading.Semaphore
+
+    @classmethod
+    def of(cls, threads: int, *, places: int, name: str) -> Self:
+        """A crew of so many threads."""
+        return cls(ThreadPoolExecutor(threads, thread_name_prefix=name), threading.BoundedSemaphore(places))
+
+    async def take(self, call: Callable[[], T]) -> T:
+        """Run a call in one of the threads, and await it. Raise Unavailable (`busy`) at once where there is no place."""
+        if not self.places.acquire(blocking=False):
+            raise Unavailable(
+                "busy",
+                "The server has as many requests of this kind as it takes at once.",
+                advice=Advice(
+                    rule="Requests without a token, and for what is public, share a part of the server.",
+                    who_can_change="nobody needs to",
+                    next_step="Send the same request again after the seconds in Retry-After.",
+                ),
+                retry_after=1,
+            )
+        running = self.threads.submit(call)
+        running.add_done_callback(lambda _: self.places.release())
+        return await asyncio.wrap_future(running)
+
+
+@dataclass(frozen=True, slots=True)
 class Sending:
     """What it takes to send. `question_seconds` bounds the computing of each piece, `seconds` the whole.
 
     `watchers` are threads in which nothing else is done, so that no number of questions can keep a grant from being asked after.
     """
 
-    threads: ThreadPoolExecutor
+    crew: Crew
     watchers: ThreadPoolExecutor
     question_seconds: float
     seconds: float
@@ -94,6 +122,8 @@ class _Watched(Response, abc.ABC):
             self.headers["cache-control"] = "private, no-cache"
         else:
             self.headers["cache-control"] = "public, no-cache"  # of a version too: it can be withdrawn
+        if leaving.agreement is not None:
+            self.headers["baybridge-agreement"] = leaving.agreement
         if leaving.entry is not None:
             self.headers["baybridge-entry"] = f"{leaving.organization}/{leaving.entry}"
 
@@ -153,13 +183,13 @@ class AnswerResponse(_Watched):
     """A disclosure on its way: never more than a piece is handed to the transport before the one before it was taken."""
 
     def __init__(self, answer: Answer, *, sending: Sending, media_type: str = "application/json") -> None:
-        """A body of None is a 304."""
-        status = 304 if answer.body is None else 200
-        super().__init__(answer, status=status, media_type=media_type, sending=sending)
+        """A body of None is a 304, or the answer to a HEAD: its length is not known, for it was not computed."""
+        super().__init__(answer, status=304 if answer.unchanged else 200, media_type=media_type, sending=sending)
         self._body = answer.body or b""
         self.headers["content-length"] = str(len(self._body))
-        if answer.body is None:
+        if answer.unchanged:
             del self.headers["content-type"]
+        if answer.body is None:
             del self.headers["content-length"]
 
     async def _send(self, link: Link, send: Send) -> bool:
@@ -194,7 +224,7 @@ class StreamResponse(_Watched):
             try:
                 await self._watched(scope[LINK], send)
             finally:
-                await asyncio.shield(in_thread(self._sending.threads, lambda: self._stream.end(self._ending)))
+                await asyncio.shield(in_thread(self._sending.crew.threads, lambda: self._stream.end(self._ending)))
         except BaybridgeError as broken:  # its head has gone: the reset is all that can still be said
             _LOG.warning("a stream of %s broke: %s", self._stream.organization, broken.code)
 
@@ -206,13 +236,13 @@ class StreamResponse(_Watched):
                 self._ending = Ending.LEFT
                 return False
         await self._gone_out(link)
-        await in_thread(self._sending.threads, lambda: self._stream.end(Ending.WHOLE))
+        await in_thread(self._sending.crew.threads, lambda: self._stream.end(Ending.WHOLE))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return True
 
     async def _pull(self) -> bytes | None:
         """The next piece, computed in a thread, and stopped at the time limit of questions."""
-        pulling = asyncio.ensure_future(in_thread(self._sending.threads, self._stream.pull))
+        pulling = asyncio.ensure_future(in_thread(self._sending.crew.threads, self._stream.pull))
         await asyncio.wait({pulling}, timeout=self._sending.question_seconds)
         while not pulling.done():
             self._stream.stop.fire()
@@ -230,7 +260,7 @@ async def answering(request: Request, ask: Callable[[Stop], Leaving], *, sending
     """
     while True:
         stop = Stop()
-        running = asyncio.ensure_future(in_thread(sending.threads, lambda: (ask(stop), time.monotonic())))  # noqa: B023 -- awaited in this turn
+        running = asyncio.ensure_future(sending.crew.take(lambda: (ask(stop), time.monotonic())))  # noqa: B023 -- awaited in this turn
         leaving = asyncio.ensure_future(_left(request))
         await asyncio.wait({running, leaving}, timeout=sending.question_seconds, return_when=asyncio.FIRST_COMPLETED)
         leaving.cancel()
@@ -245,7 +275,7 @@ async def answering(request: Request, ask: Callable[[Stop], Leaving], *, sending
         if stands:
             return answer
         if isinstance(answer, Stream):
-            await in_thread(sending.threads, lambda: answer.end(Ending.CUT))  # noqa: B023 -- awaited in this turn
+            await in_thread(sending.crew.threads, lambda: answer.end(Ending.CUT))  # noqa: B023 -- awaited in this turn
 
 
 async def _left(request: Request) -> None:
@@ -254,5 +284,5 @@ async def _left(request: Request) -> None:
 
 
 async def in_thread(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
-    """Run a call in one of the threads, and await it."""
+    """Run a call of a request that has been taken in one of the threads, and await it."""
     return await asyncio.get_running_loop().run_in_executor(threads, call)

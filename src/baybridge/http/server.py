@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import logging
 import socket
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final
 
 import uvicorn
@@ -23,9 +20,6 @@ SEND_BUFFER: Final = 64 * 1024
 """What is asked of the kernel for a client. It doubles the figure, and may go beyond it by one segment of up to 64 KB: at most
 192 KB, and with the piece of 64 KB that the transport holds, the 256 KB of promise 5."""
 
-FIRST_HEAD_SECONDS: Final = 20
-"""How long a new connection may take to say what it wants."""
-
 MAX_HEAD: Final = 64 * 1024
 """Bytes of a request's first line and headers."""
 
@@ -35,27 +29,48 @@ _BACKLOG: Final = 2048
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, with a bound on what is held of a request's head and of an answer, and the connection in each scope."""
 
-    _head_bytes = 0
+    head_seconds: float
+    """How long a head may take: the first from the connection on, each later one from its first byte on, be it an empty line."""
+
+    _unused = 0  # bytes of a head, or behind a body, that the parser may hold
     _in_head = False
+    _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn itself
         """Hold no more of an answer than the piece that is being written: each next one waits until the kernel has it all."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)
         self._link = Link(transport)
-        self.loop.call_later(FIRST_HEAD_SECONDS, self._end_silence)
+        self._await_head()
 
     def data_received(self, data: bytes) -> None:
-        """Count a head as it arrives, and refuse it beyond its bound: the parser would hold any amount."""
-        self._head_bytes += len(data)
-        super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD and not self.transport.is_closing():
-            self.send_400_response("The head of the request is too large.")
+        """Count a head as it arrives, and refuse it beyond its bound: the parser would hold any amount.
 
-    def _end_silence(self) -> None:
-        """Close a connection on which no whole head has come."""
-        if self.cycle is None and not self.transport.is_closing():
-            self.transport.close()
+        What arrives while no request is under way is the next one's head, and has its deadline. uvicorn's own ends with the first byte.
+        """
+        self._unused += len(data)
+        super().data_received(data)
+        if self._unused > MAX_HEAD and not self.transport.is_closing():
+            if self._in_head:
+                self.send_400_response("The head of the request is too large.")
+            else:
+                self._link.reset()
+        between = self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]  # None before the first request
+        if between and self._deadline is None:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self._deadline = self.loop.call_later(self.head_seconds, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request. Behind a governed answer that is still leaving nothing can be said: it would stand inside it."""
@@ -67,7 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Add the connection to the scope that the next request gets."""
         super().on_message_begin()
-        self._head_bytes, self._in_head = 0, True
+        self._unused, self._in_head = 0, True
         self.scope[LINK] = self._link  # type: ignore[typeddict-unknown-key]  # a key of ours
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -77,22 +92,33 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self._link.reset()
 
+    def on_body(self, body: bytes) -> None:
+        """A body goes on as it comes, and is not held here."""
+        self._unused = 0
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
-        """End the count."""
+        """End the count, and the deadline."""
         self._in_head = False
+        self._stop_waiting()
         super().on_headers_complete()
 
 
 def serve(exchange: Exchange, *, ready: Callable[[str, int], None]) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way. `ready` is told host and port once requests are taken.
 
-    Raise Conflict when another process serves this home: on SQLite one process does.
+    Raise Conflict when another process serves this home: on SQLite one process does. Raise Corrupt where the home was set back in time.
     """
-    with _only_server(exchange.home.serving), _listen(exchange.settings.host, exchange.settings.port) as listener:
+    with exchange.home.held(), _listen(exchange.settings.host, exchange.settings.port) as listener:
+        exchange.outside.require_consistent()
         app = make_app(exchange, on_start=lambda: ready(exchange.settings.host, listener.getsockname()[1]))
+
+        class Protocol(BoundedProtocol):
+            head_seconds = exchange.settings.head_seconds
+
         config = uvicorn.Config(
             app,
-            http=BoundedProtocol,
+            http=Protocol,
             loop="asyncio",
             ws="none",
             lifespan="on",
@@ -105,27 +131,10 @@ def serve(exchange: Exchange, *, ready: Callable[[str, int], None]) -> None:
         uvicorn.Server(config).run(sockets=[listener])
 
 
-@contextlib.contextmanager
-def _only_server(lock: Path) -> Iterator[None]:
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict(
-                "conflict",
-                "Another process serves this home.",
-                advice=Advice(
-                    rule="One process serves a home whose catalog is SQLite.",
-                    who_can_change="the operator",
-                    next_step="Stop the other process, or serve another home.",
-                ),
-            ) from None
-        yield
-
-
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sets TCP_NODELAY only where the protocol is named; without it each small answer on a kept connection waits 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # accepted connections inherit it
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -65,9 +67,27 @@ class Home:
         return self.root / "scratch"
 
     @property
-    def serving(self) -> Path:
-        """Held by the one server process of an embedded home."""
-        return self.root / "serving.lock"
+    def next_key(self) -> Path:
+        """The log's next signing key, while a rotation is on its way."""
+        return self.root / "keys" / "log.next.pem"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Be the one process that serves this home, or acts on it while none does. Raise Conflict when there is another."""
+        with (self.root / "serving.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Conflict(
+                    "conflict",
+                    "Another process serves this home.",
+                    advice=Advice(
+                        rule="One process serves a home whose catalog is SQLite.",
+                        who_can_change="the operator",
+                        next_step="Stop the other process, or name another home.",
+                    ),
+                ) from None
+            yield
 
 
 def make_home(root: Path, *, origin: str, make_catalog: Callable[[Home], None]) -> Home:
@@ -89,8 +109,7 @@ def make_home(root: Path, *, origin: str, make_catalog: Callable[[Home], None]) 
     root.chmod(0o700)
     for folder in _FOLDERS:
         (root / folder).mkdir(exist_ok=True)
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    _write_once(root / "keys" / "log.pem", pem)
+    _write_once(root / "keys" / "log.pem", _pem(Ed25519PrivateKey.generate()))
     _write_once(root / "keys" / "wrapping.key", secrets.token_bytes(32))
     _write_once(root / "keys" / "cursor.key", secrets.token_bytes(32))
     make_catalog(home)
@@ -143,23 +162,67 @@ def find_home(root: Path) -> Home:
 
 def read_keys(home: Home) -> Keys:
     """Read the keys. Raise Corrupt when one is missing, malformed, or readable by others than its owner."""
-    pem = _read_key(home.root / "keys" / "log.pem")
-    try:
-        log = load_pem_private_key(pem, password=None)
-    except ValueError as wrong:
-        raise Corrupt("corrupt", "The log's signing key does not parse.") from wrong
-    if not isinstance(log, Ed25519PrivateKey):
-        raise Corrupt("corrupt", "The log's signing key is not an Ed25519 key.")
+    log = _read_signing_key(home.root / "keys" / "log.pem")
     wrapping, cursor = _read_key(home.root / "keys" / "wrapping.key"), _read_key(home.root / "keys" / "cursor.key")
     if len(wrapping) != 32 or len(cursor) != 32:  # noqa: PLR2004 -- bytes of a 256-bit key
         raise Corrupt("corrupt", "A key does not have its 32 bytes.")
     return Keys(log, wrapping, cursor)
 
 
+def make_next_key(home: Home) -> Ed25519PrivateKey:
+    """Make the log's next signing key, durable in the home but not in use. One that was left there is replaced."""
+    key = Ed25519PrivateKey.generate()
+    home.next_key.unlink(missing_ok=True)
+    _write_once(home.next_key, _pem(key))
+    return key
+
+
+def read_next_key(home: Home) -> Ed25519PrivateKey | None:
+    """The log's next signing key, where a rotation was begun."""
+    return _read_signing_key(home.next_key) if home.next_key.exists() else None
+
+
+def use_next_key(home: Home) -> None:
+    """Put the next signing key in the place of the present one, in one step."""
+    home.next_key.rename(home.root / "keys" / "log.pem")
+    _sync_folder(home.next_key.parent)
+
+
+def drop_next_key(home: Home) -> None:
+    """Remove a next key that no log has announced."""
+    home.next_key.unlink(missing_ok=True)
+
+
+def _pem(key: Ed25519PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _read_signing_key(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = load_pem_private_key(_read_key(path), password=None)
+    except ValueError as wrong:
+        raise Corrupt("corrupt", "The log's signing key does not parse.") from wrong
+    if not isinstance(key, Ed25519PrivateKey):
+        raise Corrupt("corrupt", "The log's signing key is not an Ed25519 key.")
+    return key
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _write_once(path: Path, content: bytes) -> None:
     """Write the file whole, with mode 600, or not at all. One that is there already is kept: nothing else has its content."""
-    if path.exists():
-        return
+    if not path.exists():
+        replace_file(path, content)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a file of that content, with mode 600, in the place of what is there: all of it and durably, or nothing."""
     partial = path.with_name(path.name + ".partial")
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -168,6 +231,7 @@ def _write_once(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.rename(path)
+    _sync_folder(path.parent)
 
 
 def _read_key(path: Path) -> bytes:

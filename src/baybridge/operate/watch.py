@@ -1,4 +1,4 @@
-"""The log watched over: checkpoints signed, and a whole log verified from its entries."""
+"""The log watched over: checkpoints signed by the key in force, and a whole log verified from its entries."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from baybridge.audit import log as audit_log
-from baybridge.audit.checkpoint import Checkpoint, Verifier, open_note, sign
+from baybridge.audit.checkpoint import Checkpoint, Verifier, sign
 from baybridge.audit.entry import decode
 from baybridge.audit.log import Log
-from baybridge.audit.replay import replay
+from baybridge.audit.replay import Replayed, open_notes, replay
+from baybridge.audit.rotation import KeyChain, Rotation
+from baybridge.audit.tree import Tree
 from baybridge.db import Database
 from baybridge.errors import BaybridgeError, Corrupt, NotFound
 from baybridge.principals.principal import Principal, Role, Scope, require_role
@@ -51,11 +53,14 @@ class Watch:
     def checkpoint(self, organization: str) -> str:
         """Sign the log as it stands, keep the note, and give it."""
         with self.database.write() as connection:
-            self._require_log(connection, organization)
+            self.require_log(connection, organization)
             frontier = audit_log.frontier(connection, organization)
             latest = audit_log.latest_checkpoint(connection, organization)
-            if latest is not None and open_note(latest, self.verifier(organization)).size == frontier.size:
+            keys = self.keys_of(connection, organization)
+            if latest is not None and keys.open(latest).size == frontier.size:
                 return latest
+            if Tree(connection, organization).root(frontier.size) != frontier.root():
+                raise Corrupt("corrupt", "The log's entries are not those that it was written with, so it is not signed.")
             origin = self.log.origin(organization)
             note = sign(Checkpoint(origin, frontier.size, frontier.root()), self.key, origin)
             audit_log.keep_checkpoint(connection, organization, size=frontier.size, note=note, now=self.clock())
@@ -77,15 +82,28 @@ class Watch:
     def latest(self, organization: str) -> str:
         """The newest checkpoint that was signed; it signs a first one only where there is none, so that asking writes nothing."""
         with self.database.read() as connection:
-            self._require_log(connection, organization)
+            self.require_log(connection, organization)
             latest = audit_log.latest_checkpoint(connection, organization)
         return latest or self.checkpoint(organization)
 
     def published_verifier(self, organization: str) -> Verifier:
         """The verifier of a log that exists. Raise NotFound for any other."""
+        return self.keys(organization).current
+
+    def keys(self, organization: str) -> KeyChain:
+        """All keys of a log that exists, from its first on. Raise NotFound for any other."""
         with self.database.read() as connection:
-            self._require_log(connection, organization)
-        return self.verifier(organization)
+            self.require_log(connection, organization)
+            return self.keys_of(connection, organization)
+
+    def keys_of(self, connection: sa.Connection, organization: str) -> KeyChain:
+        """The keys of a log as its rotations lead on. Raise Corrupt where they do not lead to the key that the home holds."""
+        own = self.verifier(organization)
+        notes = audit_log.rotations(connection, organization)
+        chain = KeyChain.follow(Rotation.parse(notes[0]).old if notes else own, notes)
+        if chain.current != own:
+            raise Corrupt("corrupt", "The key in the home is not the one that the log's rotations lead to.")
+        return chain
 
     def entries(self, principal: Principal, organization: str, *, start: int, limit: int) -> Run:
         """Entries from `start` on, to the organization's auditors and the local operator."""
@@ -94,21 +112,25 @@ class Watch:
             if not principal.is_operator():
                 require_role(principal, organization, Role.AUDITOR, scope=Scope.AUDIT)
         with self.database.read() as connection:
-            self._require_log(connection, organization)
+            self.require_log(connection, organization)
             size = audit_log.frontier(connection, organization).size
             run = tuple(audit_log.entries(connection, organization, start=start, limit=limit))
         return Run(self.log.origin(organization), size, run)
 
-    def verify(self, organization: str, notes: tuple[str, ...]) -> Verdict:
-        """Re-hash every entry of the log, and compare with all kept checkpoints, with the notes given, and with what is stored."""
+    def verify(self, organization: str, notes: tuple[str, ...], pinned: Verifier | None = None) -> Verdict:
+        """Re-hash every entry of the log, and compare with all kept checkpoints, with the notes given, and with what is stored.
+
+        `pinned` is a key of the log that was kept elsewhere: the log's keys must lead on from it.
+        """
         findings: list[str] = []
         with self.database.read() as connection:
-            self._require_log(connection, organization)
-            checkpoints = self._open([*audit_log.checkpoints(connection, organization), *notes], organization, findings)
+            self.require_log(connection, organization)
+            keys = self._known_keys(connection, organization, pinned, findings)
+            checkpoints = open_notes(keys, [*audit_log.checkpoints(connection, organization), *notes], findings)
             origin = self.log.origin(organization)
-            replayed = replay(audit_log.entries(connection, organization), origin=origin, checkpoints=checkpoints)
+            replayed = replay(audit_log.entries(connection, organization), origin=origin, checkpoints=checkpoints, keys=keys)
             findings += replayed.findings
-            findings += _stored_findings(connection, organization, size=replayed.size, root=replayed.root)
+            findings += _stored_findings(connection, organization, replayed)
             findings += _side_findings(connection, organization)
         return Verdict(organization, replayed.size, replayed.root.hex(), tuple(findings))
 
@@ -118,31 +140,36 @@ class Watch:
             return audit_log.logs(connection)
 
     def verifier(self, organization: str) -> Verifier:
-        """The public key that verifies the organization's checkpoints, as a C2SP verifier key."""
+        """The public key in the home, as a C2SP verifier key of the organization's checkpoints."""
         return Verifier.of(self.key, self.log.origin(organization))
 
-    def _open(self, notes: list[str], organization: str, findings: list[str]) -> list[Checkpoint]:
-        opened = []
-        for note in notes:
-            try:
-                opened.append(open_note(note, self.verifier(organization)))
-            except BaybridgeError as wrong:
-                findings.append(f"a checkpoint is not signed by this log's key, or does not parse: {wrong.detail}")
-        return opened
+    def _known_keys(self, connection: sa.Connection, organization: str, pinned: Verifier | None, findings: list[str]) -> KeyChain:
+        try:
+            keys = self.keys_of(connection, organization)
+            if pinned is not None:
+                keys.require(pinned)
+        except Corrupt as wrong:
+            findings.append(wrong.detail)
+            keys = KeyChain(pinned or self.verifier(organization))
+        return keys
 
-    def _require_log(self, connection: sa.Connection, organization: str) -> None:
+    def require_log(self, connection: sa.Connection, organization: str) -> None:
+        """Raise NotFound for an organization without a log."""
         if organization not in audit_log.logs(connection):
             raise NotFound("not_found", f'There is no organization "{organization}".')
 
 
-def _stored_findings(connection: sa.Connection, organization: str, *, size: int, root: bytes) -> list[str]:
+def _stored_findings(connection: sa.Connection, organization: str, replayed: Replayed) -> list[str]:
     try:
         stored = audit_log.frontier(connection, organization)
     except Corrupt as wrong:
         return [f"the stored right edge of the log does not parse: {wrong.detail}"]
-    if stored.size != size:
-        return [f"the log says that it has {stored.size} entries, and {size} were found"]
-    return [] if stored.root() == root else ["the entries do not hash to the root that the log was written with"]
+    if stored.size != replayed.size:
+        return [f"the log says that it has {stored.size} entries, and {replayed.size} were found"]
+    findings = [] if stored.root() == replayed.root else ["the entries do not hash to the root that the log was written with"]
+    if audit_log.all_tile_roots(connection, organization) != frozenset(replayed.tiles):
+        findings.append("the stored roots of tiles are not those of the entries")
+    return findings
 
 
 def _side_findings(connection: sa.Connection, organization: str) -> list[str]:

@@ -199,6 +199,18 @@ def require_role(principal: Principal, organization: str, *roles: Role, scope: S
     )
 
 
+def require_operator(principal: Principal) -> None:
+    """Refuse everyone but the local operator with `role_required`."""
+    if not principal.is_operator():
+        raise Refused(
+            "role_required",
+            "Only the operator of this server may do this.",
+            advice=Advice(
+                rule="This act is done on the home itself.", who_can_change="the operator", next_step="Ask the operator of this server."
+            ),
+        )
+
+
 def require_admin(principal: Principal, organization: str) -> None:
     """Let the local operator and the organization's admins pass, refuse everyone else."""
     if not principal.is_operator():

@@ -27,6 +27,7 @@ from baybridge.data.ingest.stage import Staged, stage
 from baybridge.data.objects import Objects, Stored, spool, write_rows
 from baybridge.db import Database
 from baybridge.errors import Advice, Conflict, Place
+from baybridge.expected import WHATEVER, Expected
 from baybridge.names import DatasetName
 from baybridge.principals import tokens
 from baybridge.principals.principal import Principal
@@ -39,20 +40,25 @@ SCHEMA_CHANGED: Final = "schema_changed"
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What a steward says of a dataset. None leaves it as it is. `schema_change` confirms another schema than that of its versions."""
+    """What a steward says of a dataset. None leaves it as it is. `schema_change` confirms another schema than that of its versions.
+
+    `expected` is the state that the dataset is in, as the steward has read it.
+    """
 
     title: str | None = None
     description: str | None = None
     access: Access | None = None
     schema: Schema | None = None
     schema_change: bool = False
+    expected: Expected = WHATEVER
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A CSV on its way in. `accept_schema` confirms whatever the profile proposes, with `key`, where the dataset has no schema yet.
 
-    `suspend` confirms that agreements are suspended which name a column that the version drops or retypes.
+    `suspend` confirms that agreements are suspended which name a column that the version drops or retypes. `expected` is the state of
+    the dataset that the version is to follow.
     """
 
     chunks: Iterable[bytes]
@@ -61,6 +67,7 @@ class Upload:
     accept_schema: bool
     dry_run: bool
     suspend: bool = False
+    expected: Expected = WHATEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,7 @@ class Publish:
             require_organization(connection, name.organization)
             before = catalog.find(connection, name)
             after = self._declared(name, before, declaration)
+            declaration.expected.require(None if before is None else before.tag())
             catalog.declare(connection, after)
             self.log.append(
                 connection,
@@ -177,8 +185,11 @@ class Publish:
         with self.database.read() as connection:
             require_organization(connection, name.organization)
             if upload.dry_run and catalog.find(connection, name) is None:
+                upload.expected.require(None)
                 return self._declared(name, None, Declaration())
-            return require_published(catalog.require(connection, name))
+            dataset = require_published(catalog.require(connection, name))
+            upload.expected.require(dataset.tag())
+            return dataset
 
     def _schema(self, dataset: Dataset, upload: Upload, workspace: Path) -> tuple[Profile, Schema]:
         """Profile the upload; its schema is the dataset's, or the proposal."""
@@ -209,6 +220,7 @@ class Publish:
                 raise Conflict("conflict", "Another schema was confirmed in the meantime; publish again.")
             suspends = _suspends(connection, present, publication.schema, version.published)
             _require_confirmed(upload, suspends)
+            upload.expected.require(present.tag())
             catalog.add_version(connection, version)
             for each in suspends:
                 self._suspend(connection, principal, each.agreement)
@@ -272,7 +284,7 @@ def _require_contract(dataset: Dataset, schema: Schema, upload: Upload) -> None:
 
 def _suspends(connection: sa.Connection, dataset: Dataset, schema: Schema, now: datetime) -> tuple[Affected, ...]:
     """The agreements that lose a column when a version with this schema follows the dataset's latest."""
-    if not dataset.latest:
+    if not dataset.last:
         return ()
     before = catalog.find_version(connection, dataset, None).schema
     return affected(agreement_store.of_dataset(connection, dataset.name), before.types, schema.types, now)

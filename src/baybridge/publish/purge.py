@@ -131,7 +131,7 @@ class Purge:
             catalog.move_version(connection, name, each, condition)
             catalog.forget_manifest(connection, name, each)
             numbers = audit_log.side_records_about(connection, name.organization, str(name), each)
-            audit_log.erase_side_records(connection, name.organization, numbers)
+            audit_log.erase_side_records_of(connection, name.organization, numbers)
 
     def _destroy(self) -> None:
         """Remove whatever no version names any more. Each step may be done again, and each ends durably before the next.

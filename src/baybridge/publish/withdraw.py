@@ -11,6 +11,7 @@ from baybridge.audit.log import Draft, Log
 from baybridge.catalog import store as catalog
 from baybridge.catalog.dataset import Act, move, parse_reason
 from baybridge.db import Database
+from baybridge.expected import WHATEVER, Expected
 from baybridge.names import DatasetName
 from baybridge.principals.principal import Principal, Role, Scope, require_role
 
@@ -23,15 +24,17 @@ class Withdraw:
     log: Log
     clock: Callable[[], datetime]
 
-    def withdraw(self, principal: Principal, name: DatasetName, number: int | None, reason: str) -> None:
+    def withdraw(self, principal: Principal, name: DatasetName, number: int | None, reason: str, *, expected: Expected = WHATEVER) -> None:
         """Refuse it to everyone from now on. The next disclosure sees it in its transaction, a running one within 250 ms."""
-        self._move(principal, name, number, Act.WITHDRAW, reason)
+        self._move(principal, name, number, Act.WITHDRAW, reason, expected=expected)
 
-    def restore(self, principal: Principal, name: DatasetName, number: int | None) -> None:
+    def restore(self, principal: Principal, name: DatasetName, number: int | None, *, expected: Expected = WHATEVER) -> None:
         """Give back what was withdrawn, exactly as it was."""
-        self._move(principal, name, number, Act.RESTORE, None)
+        self._move(principal, name, number, Act.RESTORE, None, expected=expected)
 
-    def _move(self, principal: Principal, name: DatasetName, number: int | None, act: Act, reason: str | None) -> None:
+    def _move(
+        self, principal: Principal, name: DatasetName, number: int | None, act: Act, reason: str | None, *, expected: Expected
+    ) -> None:
         said = None if reason is None else parse_reason(reason)
         actor = {"organization": principal.organization, "principal": principal.id}
         facts = {"actor": actor, "dataset": str(name), "version": number}
@@ -41,10 +44,12 @@ class Withdraw:
             now = self.clock()
             if number is None:
                 catalog.move_dataset(connection, name, move(dataset.condition, act, what=str(name), reason=said, now=now))
+                expected.require(dataset.tag())
             else:
-                before = catalog.find_numbered(connection, dataset, number).condition
-                after = move(before, act, what=f"Version {number} of {name}", reason=said, now=now)
+                version = catalog.find_numbered(connection, dataset, number)
+                after = move(version.condition, act, what=f"Version {number} of {name}", reason=said, now=now)
                 catalog.move_version(connection, name, number, after)
+                expected.require(version.tag())
             kind = Kind.WITHDRAWAL if act is Act.WITHDRAW else Kind.RESTORATION
             self.log.append(connection, Draft(name.organization, kind, facts))
 

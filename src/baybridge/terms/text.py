@@ -28,7 +28,12 @@ _TENS: Final = {0: "whole numbers", -1: "tens", -2: "hundreds", -3: "thousands",
 
 def plain_text(terms: Terms, *, consumer: str) -> str:
     """All of the terms, for that consumer, as paragraphs with headings. Raise Refused (`terms_not_understood`) for what has no words."""
-    sections = (
+    return "\n".join("\n".join((heading, "", *lines, "")) for heading, lines in sections(terms, consumer=consumer))
+
+
+def sections(terms: Terms, *, consumer: str) -> tuple[tuple[str, Iterator[str]], ...]:
+    """The same as headings, each with its lines."""
+    return (
         ("What this is", _what(terms, consumer)),
         ("Why", _why(terms, consumer)),
         ("How long", _how_long(terms, consumer)),
@@ -39,7 +44,6 @@ def plain_text(terms: Terms, *, consumer: str) -> str:
         ("How much", _limits(terms, consumer)),
         ("How it can end", _end(terms, consumer)),
     )
-    return "\n".join("\n".join((heading, "", *lines, "")) for heading, lines in sections)
 
 
 def _what(terms: Terms, consumer: str) -> Iterator[str]:

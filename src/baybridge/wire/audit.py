@@ -24,3 +24,47 @@ class VerifierShape(Shape, frozen=True, kw_only=True):
     """A log's public key as a C2SP verifier key."""
 
     verifier: str
+
+
+class KeysShape(Shape, frozen=True, kw_only=True):
+    """A log's first public key as a C2SP verifier key, and the notes, oldest first, by which each key handed over to the next."""
+
+    first: str
+    rotations: list[str]
+
+
+class InclusionShape(Shape, frozen=True, kw_only=True):
+    """The proof that an entry is in the log of a size. Hashes are base64, from the leaf's sibling up (RFC 9162, section 2.1.3)."""
+
+    origin: str
+    index: int
+    size: int
+    leaf: str
+    root: str
+    hashes: list[str]
+
+
+class ConsistencyShape(Shape, frozen=True, kw_only=True):
+    """The proof that the log of one size begins that of another. Hashes are base64 (RFC 9162, section 2.1.4)."""
+
+    origin: str
+    old_size: int
+    new_size: int
+    old_root: str
+    new_root: str
+    hashes: list[str]
+
+
+class ErasureShape(Shape, frozen=True, kw_only=True):
+    """How many side records were erased, the index of the entry that says so, and whether no file holds their bytes any more."""
+
+    erased: int
+    entry: int | None
+    gone: bool
+
+
+class CheckpointCopyShape(Shape, frozen=True, kw_only=True):
+    """What is kept outside a home: the public key that signed (base64), and each log's newest checkpoint by organization."""
+
+    key: str
+    checkpoints: dict[str, str]

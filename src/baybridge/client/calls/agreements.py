@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from baybridge.client.call import Call, get, send
+from baybridge.client.call import Call, get, get_text, send
 from baybridge.client.questions import part
-from baybridge.wire.agreements import AgreementShape, AgreementsShape, OfferRequest, ReasonRequest, SignRequest
+from baybridge.wire.agreements import (
+    AgreementShape,
+    AgreementsShape,
+    ApproveRequest,
+    CounterRequest,
+    OfferRequest,
+    ReasonRequest,
+    SignRequest,
+    StatementRequest,
+    TerminateRequest,
+)
 from baybridge.wire.terms import TermsShape
 
 
@@ -20,6 +30,11 @@ def agreement(agreement_id: str) -> Call[AgreementShape]:
     return get(f"/agreements/{part(agreement_id)}", AgreementShape)
 
 
+def agreement_text(agreement_id: str) -> Call[str]:
+    """Its terms in plain words: what is signed."""
+    return get_text(f"/agreements/{part(agreement_id)}/text")
+
+
 def request_agreement(terms: TermsShape) -> Call[AgreementShape]:
     """Ask a provider for an agreement with these terms."""
     return send("POST", "/agreements", terms, AgreementShape)
@@ -28,6 +43,16 @@ def request_agreement(terms: TermsShape) -> Call[AgreementShape]:
 def offer(agreement_id: str, terms: TermsShape | None = None) -> Call[AgreementShape]:
     """Offer exact terms, or those that were asked for."""
     return _act(agreement_id, "offer", OfferRequest(terms=terms))
+
+
+def counter(agreement_id: str, terms: TermsShape) -> Call[AgreementShape]:
+    """Ask for other terms than those that stand."""
+    return _act(agreement_id, "request", CounterRequest(terms=terms))
+
+
+def approve(agreement_id: str, role: str, terms_sha256: str) -> Call[AgreementShape]:
+    """Approve as an officer, in that role, the terms with the digest that the caller has read."""
+    return _act(agreement_id, "approve", ApproveRequest(role=role, terms_sha256=terms_sha256))
 
 
 def sign(agreement_id: str, terms_sha256: str) -> Call[AgreementShape]:
@@ -50,9 +75,19 @@ def revoke(agreement_id: str, reason: str) -> Call[AgreementShape]:
     return _act(agreement_id, "revoke", ReasonRequest(reason=reason))
 
 
-def terminate(agreement_id: str, reason: str) -> Call[AgreementShape]:
-    """End a negotiation that is not signed by both sides."""
-    return _act(agreement_id, "terminate", ReasonRequest(reason=reason))
+def terminate(agreement_id: str, reason: str, code: str | None = None) -> Call[AgreementShape]:
+    """End a negotiation that is not signed by both sides; without a code it is `declined` or `withdrawn`."""
+    return _act(agreement_id, "terminate", TerminateRequest(reason=reason, code=code))
+
+
+def successor(agreement_id: str, terms: TermsShape | None = None) -> Call[AgreementShape]:
+    """Begin the agreement that takes this one's place when both have signed it, with these terms or the same."""
+    return _act(agreement_id, "successor", OfferRequest(terms=terms))
+
+
+def close_agreement(agreement_id: str, statement: str) -> Call[AgreementShape]:
+    """State, for the consumer, that what was received under an ended agreement is destroyed."""
+    return _act(agreement_id, "close", StatementRequest(statement=statement))
 
 
 def _act(agreement_id: str, act: str, body: msgspec.Struct) -> Call[AgreementShape]:

@@ -8,10 +8,11 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from baybridge.agree import Agree
 from baybridge.agreements.agreement import Agreement
 from baybridge.exchange import Exchange
 from baybridge.http.contract import only
-from baybridge.http.faces import bearer, body, call, json_response, signed_in
+from baybridge.http.faces import bearer, body, call, expected, json_response, signed_in
 from baybridge.http.shapes import agreement_shape
 from baybridge.principals.principal import Principal, Role
 from baybridge.wire.agreements import (
@@ -26,7 +27,7 @@ from baybridge.wire.agreements import (
 )
 from baybridge.wire.terms import TermsShape
 
-_Act = Callable[[Exchange, Principal, str, str], Agreement]
+_Act = Callable[[Agree, Principal, str, str], Agreement]
 
 
 async def listing(request: Request) -> Response:
@@ -42,7 +43,7 @@ async def listing(request: Request) -> Response:
 
 async def show(request: Request) -> Response:
     """Answer GET /agreements/{id}."""
-    return await _answer(request, lambda exchange, principal, agreement_id: exchange.agree.show(principal, agreement_id))
+    return await _answer(request, lambda agree, principal, agreement_id: agree.show(principal, agreement_id))
 
 
 async def text(request: Request) -> Response:
@@ -55,27 +56,25 @@ async def text(request: Request) -> Response:
 async def ask(request: Request) -> Response:
     """Answer POST /agreements: a request with terms."""
     shape = await body(request, TermsShape)
-    return await _answer(request, lambda exchange, principal, _: exchange.agree.request(principal, shape), status=201)
+    return await _answer(request, lambda agree, principal, _: agree.request(principal, shape), status=201)
 
 
 async def succeed(request: Request) -> Response:
     """Answer POST /agreements/{id}/successor: a renewal or an amendment begins; terms null are those of the agreement."""
     asked = await body(request, OfferRequest)
-    return await _answer(
-        request, lambda exchange, principal, agreement_id: exchange.agree.succeed(principal, agreement_id, asked.terms), status=201
-    )
+    return await _answer(request, lambda agree, principal, agreement_id: agree.succeed(principal, agreement_id, asked.terms), status=201)
 
 
 async def counter(request: Request) -> Response:
     """Answer POST /agreements/{id}/request: the consumer asks for other terms than those that stand."""
     asked = await body(request, CounterRequest)
-    return await _answer(request, lambda exchange, principal, agreement_id: exchange.agree.counter(principal, agreement_id, asked.terms))
+    return await _answer(request, lambda agree, principal, agreement_id: agree.counter(principal, agreement_id, asked.terms))
 
 
 async def offer(request: Request) -> Response:
     """Answer POST /agreements/{id}/offer; terms null offers those that stand."""
     asked = await body(request, OfferRequest)
-    return await _answer(request, lambda exchange, principal, agreement_id: exchange.agree.offer(principal, agreement_id, asked.terms))
+    return await _answer(request, lambda agree, principal, agreement_id: agree.offer(principal, agreement_id, asked.terms))
 
 
 async def approve(request: Request) -> Response:
@@ -83,36 +82,32 @@ async def approve(request: Request) -> Response:
     asked = await body(request, ApproveRequest)
     return await _answer(
         request,
-        lambda exchange, principal, agreement_id: exchange.agree.approve(principal, agreement_id, asked.role, asked.terms_sha256),
+        lambda agree, principal, agreement_id: agree.approve(principal, agreement_id, asked.role, asked.terms_sha256),
     )
 
 
 async def sign(request: Request) -> Response:
     """Answer POST /agreements/{id}/sign."""
     asked = await body(request, SignRequest)
-    return await _answer(
-        request, lambda exchange, principal, agreement_id: exchange.agree.sign(principal, agreement_id, asked.terms_sha256)
-    )
+    return await _answer(request, lambda agree, principal, agreement_id: agree.sign(principal, agreement_id, asked.terms_sha256))
 
 
 async def terminate(request: Request) -> Response:
     """Answer POST /agreements/{id}/terminate, with a reason and a code."""
     asked = await body(request, TerminateRequest)
-    return await _answer(
-        request, lambda exchange, principal, agreement_id: exchange.agree.terminate(principal, agreement_id, asked.reason, asked.code)
-    )
+    return await _answer(request, lambda agree, principal, agreement_id: agree.terminate(principal, agreement_id, asked.reason, asked.code))
 
 
 async def close(request: Request) -> Response:
     """Answer POST /agreements/{id}/close, with the consumer's statement that what it received is destroyed."""
     asked = await body(request, StatementRequest)
-    return await _answer(request, lambda exchange, principal, agreement_id: exchange.agree.close(principal, agreement_id, asked.statement))
+    return await _answer(request, lambda agree, principal, agreement_id: agree.close(principal, agreement_id, asked.statement))
 
 
 REASONED: Final[dict[str, _Act]] = {
-    "suspend": lambda exchange, principal, agreement_id, reason: exchange.agree.suspend(principal, agreement_id, reason),
-    "resume": lambda exchange, principal, agreement_id, reason: exchange.agree.resume(principal, agreement_id, reason),
-    "revoke": lambda exchange, principal, agreement_id, reason: exchange.agree.revoke(principal, agreement_id, reason),
+    "suspend": lambda agree, principal, agreement_id, reason: agree.suspend(principal, agreement_id, reason),
+    "resume": lambda agree, principal, agreement_id, reason: agree.resume(principal, agreement_id, reason),
+    "revoke": lambda agree, principal, agreement_id, reason: agree.revoke(principal, agreement_id, reason),
 }
 
 
@@ -130,16 +125,17 @@ def act(name: str) -> Callable[[Request], Awaitable[Response]]:
 
     async def answer(request: Request) -> Response:
         asked = await body(request, ReasonRequest)
-        return await _answer(request, lambda exchange, principal, agreement_id: chosen(exchange, principal, agreement_id, asked.reason))
+        return await _answer(request, lambda agree, principal, agreement_id: chosen(agree, principal, agreement_id, asked.reason))
 
     return answer
 
 
-async def _answer(request: Request, verb: Callable[[Exchange, Principal, str], Agreement], *, status: int = 200) -> Response:
-    token, agreement_id = bearer(request), request.path_params.get("agreement", "")
+async def _answer(request: Request, verb: Callable[[Agree, Principal, str], Agreement], *, status: int = 200) -> Response:
+    token, agreement_id, state = bearer(request), request.path_params.get("agreement", ""), expected(request)
 
-    def acted(exchange: Exchange) -> object:
-        agreement = verb(exchange, signed_in(exchange, token), agreement_id)
-        return agreement_shape(agreement, now=exchange.agree.clock())
+    def acted(exchange: Exchange) -> Response:
+        agreement = verb(exchange.agree.expecting(state), signed_in(exchange, token), agreement_id)
+        now = exchange.agree.clock()
+        return json_response(agreement_shape(agreement, now=now), status=status, tag=agreement.tag(now))
 
-    return json_response(await call(request, acted), status=status)
+    return await call(request, acted)

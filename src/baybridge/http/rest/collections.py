@@ -15,21 +15,19 @@ from baybridge.catalog.schema import parse_table_schema, queryables_schema, to_t
 from baybridge.errors import Conflict, Invalid, Place
 from baybridge.exchange import Exchange
 from baybridge.http.contract import Parameter
-from baybridge.http.faces import bearer, body, call, json_response, parameters, serving, signed_in, upload
+from baybridge.http.faces import bearer, body, call, expected, json_response, parameters, signed_in, upload
 from baybridge.http.problems import problem_response
-from baybridge.http.sending import in_thread
 from baybridge.http.shapes import collection_shape, publish_report, purge_shape, version_shape
 from baybridge.names import DatasetName
-from baybridge.operate.look import Described
+from baybridge.operate.look import Described, History
 from baybridge.principals.principal import Principal
 from baybridge.publish import Declaration, Publication, Upload
+from baybridge.publish.withdraw import Withdraw
 from baybridge.wire.collections import (
-    CollectionShape,
     CollectionsShape,
     DeclareRequest,
     PurgeRequest,
     PurgeShape,
-    VersionShape,
     VersionsShape,
     WithdrawRequest,
 )
@@ -62,7 +60,7 @@ async def describe(request: Request) -> Response:
     """Answer GET /collections/{dataset}."""
     name = DatasetName.parse(request.path_params["dataset"])
     found = await call(request, lambda exchange: exchange.catalog.describe(name))
-    return json_response(collection_shape(found.dataset, found.latest))
+    return _described(found)
 
 
 async def schema(request: Request) -> Response:
@@ -98,7 +96,7 @@ async def version(request: Request) -> Response:
     name = DatasetName.parse(request.path_params["dataset"])
     number = request.path_params["version"]
     found = await call(request, lambda exchange: exchange.catalog.version(name, number))
-    return json_response(version_shape(found.versions[0], public=found.public))
+    return _shown(found)
 
 
 async def declare(request: Request) -> Response:
@@ -111,14 +109,14 @@ async def declare(request: Request) -> Response:
         access=None if asked.access is None else parse_access(asked.access),
         schema=None if asked.schema is None else parse_table_schema(asked.schema),
         schema_change=asked.schema_change,
+        expected=expected(request),
     )
 
     def act(exchange: Exchange) -> Described:
         exchange.publish.declare(signed_in(exchange, token), name, declaration)
         return exchange.catalog.describe(name)
 
-    described = await call(request, act)
-    return json_response(collection_shape(described.dataset, described.latest))
+    return _described(await call(request, act))
 
 
 async def publish(request: Request) -> Response:
@@ -133,13 +131,13 @@ async def publish(request: Request) -> Response:
         accept_schema=_yes(given, "accept_schema"),
         dry_run=_yes(given, "dry_run"),
         suspend=_yes(given, "suspend"),
+        expected=expected(request),
     )
 
     def act(exchange: Exchange) -> Publication:
         return exchange.publish.publish(signed_in(exchange, token), name, sent)
 
-    here = serving(request)
-    publication = await in_thread(here.threads, lambda: act(here.exchange))
+    publication = await call(request, act)
     report = publish_report(publication)
     if publication.rows_rejected and not sent.dry_run:
         return problem_response(request, rows_rejected(publication), report=report)
@@ -148,15 +146,14 @@ async def publish(request: Request) -> Response:
 
 async def withdraw(request: Request) -> Response:
     """Answer POST /collections/{dataset}/withdraw and .../versions/{n}/withdraw."""
-    asked = await body(request, WithdrawRequest)
-    return await _moved(
-        request, lambda exchange, principal, name, number: exchange.withdraw.withdraw(principal, name, number, asked.reason)
-    )
+    asked, state = await body(request, WithdrawRequest), expected(request)
+    return await _moved(request, lambda verb, principal, name, number: verb.withdraw(principal, name, number, asked.reason, expected=state))
 
 
 async def restore(request: Request) -> Response:
     """Answer POST /collections/{dataset}/restore and .../versions/{n}/restore."""
-    return await _moved(request, lambda exchange, principal, name, number: exchange.withdraw.restore(principal, name, number))
+    state = expected(request)
+    return await _moved(request, lambda verb, principal, name, number: verb.restore(principal, name, number, expected=state))
 
 
 async def purge(request: Request) -> Response:
@@ -174,19 +171,26 @@ async def purge(request: Request) -> Response:
     return json_response(await call(request, act))
 
 
-async def _moved(request: Request, verb: Callable[[Exchange, Principal, DatasetName, int | None], None]) -> Response:
+async def _moved(request: Request, verb: Callable[[Withdraw, Principal, DatasetName, int | None], None]) -> Response:
     """Withdraw or restore, and answer with what it is about: the version, or the dataset."""
     name, number, token = DatasetName.parse(request.path_params["dataset"]), request.path_params.get("version"), bearer(request)
 
-    def act(exchange: Exchange) -> VersionShape | CollectionShape:
-        verb(exchange, signed_in(exchange, token), name, number)
+    def act(exchange: Exchange) -> Response:
+        verb(exchange.withdraw, signed_in(exchange, token), name, number)
         if number is None:
-            described = exchange.catalog.describe(name)
-            return collection_shape(described.dataset, described.latest)
-        found = exchange.catalog.version(name, number)
-        return version_shape(found.versions[0], public=found.public)
+            return _described(exchange.catalog.describe(name))
+        return _shown(exchange.catalog.version(name, number))
 
-    return json_response(await call(request, act))
+    return await call(request, act)
+
+
+def _described(found: Described) -> Response:
+    return json_response(collection_shape(found.dataset, found.latest), tag=found.dataset.tag())
+
+
+def _shown(found: History) -> Response:
+    (version,) = found.versions
+    return json_response(version_shape(version, public=found.public), tag=version.tag())
 
 
 def _limit(given: dict[str, str]) -> int:

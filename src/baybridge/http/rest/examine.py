@@ -97,6 +97,7 @@ def _examination(
         known=frozenset(known_etags(request.headers.get("if-none-match", ""))),
         representation=Address.of(request, given).text(),
         channel=channel,
+        bodiless=request.method == "HEAD",
         question=question,
         after=cursor.row if cursor else None,
         cursor_extract=cursor.extract if cursor else None,

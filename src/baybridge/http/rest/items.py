@@ -10,14 +10,16 @@ import msgspec
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from baybridge.disclose import Answer, Ask, Encodable, Examination, Request, SortKey, StreamRequest, UsedColumn
+from baybridge.disclose import Answer, Ask, Encodable, Examination, Read, Request, SortKey, StreamRequest, UsedColumn
 from baybridge.errors import Advice, Invalid, Place
+from baybridge.exchange import Exchange
 from baybridge.http.contract import Parameter
 from baybridge.http.cursors import Cursor, Cursors, question_hash
 from baybridge.http.faces import bearer, caller, parameters, serving
 from baybridge.http.rest.formats import FORMATS, PAGES, Format, negotiate
 from baybridge.http.sending import AnswerResponse, StreamResponse, answering
 from baybridge.names import DatasetName, parse_purpose
+from baybridge.principals.principal import Principal
 from baybridge.terms import cql2
 from baybridge.wire.collections import ItemsShape
 from baybridge.wire.shape import LinkShape
@@ -64,23 +66,31 @@ async def rows(request: HttpRequest, asked: Asked, streamed: Format | None, toke
     """Bring a question for rows to the door: for a page, or for a stream of that format."""
     here = serving(request)
     if streamed is None:
-        return await reading(request, _page(asked, here.cursors), token)
-    whole = _stream(asked, streamed)
-    sending = here.sending(seconds=here.exchange.settings.stream_seconds)
+        return await reading(request, _page(request, asked, here.cursors), token)
+    whole = _stream(request, asked, streamed)
+    sending = here.sending(request, seconds=here.exchange.settings.stream_seconds)
     leaving = await answering(
-        request, lambda stop: here.exchange.disclose.stream(whole, caller(here.exchange, token), stop), sending=sending
+        request, lambda stop: here.exchange.disclose.stream(whole, reader(here.exchange, whole, token), stop), sending=sending
     )
     if isinstance(leaving, Answer):
-        return AnswerResponse(leaving, sending=sending)
+        return AnswerResponse(leaving, sending=sending, media_type=streamed.media_type)
     return StreamResponse(leaving, media_type=streamed.media_type, sending=sending)
 
 
 async def reading(request: HttpRequest, read: Request | Examination, token: str | None) -> Response:
     """Bring a parsed question to the door, and send what comes back."""
     here = serving(request)
-    sending = here.sending()
-    answer = await answering(request, lambda stop: here.exchange.disclose.read(read, caller(here.exchange, token), stop), sending=sending)
+    sending = here.sending(request, seconds=here.exchange.settings.answer_seconds)
+    answer = await answering(
+        request, lambda stop: here.exchange.disclose.read(read, reader(here.exchange, read, token), stop), sending=sending
+    )
     return AnswerResponse(answer, sending=sending)
+
+
+def reader(exchange: Exchange, read: Read, token: str | None) -> Principal | None:
+    """Who reads; None without a token. A token that is not valid is refused, and counted: there is no one to enter."""
+    with exchange.disclose.counting_strangers(read):
+        return caller(exchange, token)
 
 
 class Source(Protocol):
@@ -106,7 +116,7 @@ class Asked:
     source: Source
 
 
-def _page(asked: Asked, cursors: Cursors) -> Request:
+def _page(request: HttpRequest, asked: Asked, cursors: Cursors) -> Request:
     """The request of a page. Raise Invalid for anything that is not understood; nothing is ever ignored."""
     question = question_hash(
         str(asked.ask.dataset),
@@ -128,11 +138,12 @@ def _page(asked: Asked, cursors: Cursors) -> Request:
         known=asked.known,
         representation=asked.source.text(),
         channel="rest",
+        bodiless=request.method == "HEAD",
         encode=_Encoder(asked.source, question, cursors),
     )
 
 
-def _stream(asked: Asked, streamed: Format) -> StreamRequest:
+def _stream(request: HttpRequest, asked: Asked, streamed: Format) -> StreamRequest:
     """The request of a stream: it has no cursor, and its limit is any number of rows, or none."""
     if asked.cursor is not None:
         raise Invalid("invalid_request", "A stream has no pages.", places=(Place("cursor", f"leave it out with f={streamed.name}"),))
@@ -144,6 +155,7 @@ def _stream(asked: Asked, streamed: Format) -> StreamRequest:
         known=asked.known,
         representation=f"{streamed.name} {asked.source.text()}",
         channel="rest",
+        bodiless=request.method == "HEAD",
         begin=streamed.begin,
     )
 

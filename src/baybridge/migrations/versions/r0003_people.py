@@ -7,7 +7,7 @@ from alembic import op
 
 from baybridge.db import UtcDateTime
 
-revision = "0006"
+revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None

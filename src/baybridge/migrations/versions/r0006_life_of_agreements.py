@@ -5,8 +5,8 @@ from alembic import op
 
 from baybridge.db import UtcDateTime
 
-revision = "0003"
-down_revision = "0007"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,93 @@
+"""Rows: in pages, as one table, as they arrive, and into a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Unpack
+
+from baybridge.client.arriving import Download, FileReceiver, LineReceiver
+from baybridge.client.call import API, Call, Plan, Receiver, Steps, ask
+from baybridge.client.calls.collections import path_of, schema
+from baybridge.client.questions import Asked, Question, Selection, linked
+from baybridge.client.results import Page, Table, read_lines, read_page
+
+
+def items(dataset: str, **question: Unpack[Question]) -> Call[Page]:
+    """One page of rows."""
+    asked = Asked(**question)
+    return Call(
+        method="GET",
+        path=_path(dataset, asked),
+        read=lambda response: read_page(response, dataset),
+        query=asked.parameters(),
+        headers=asked.headers(),
+    )
+
+
+def pages(dataset: str, **question: Unpack[Question]) -> Steps[Page]:
+    """All pages from the one asked for to the last, of one version; `limit` is the size of each."""
+    return linked(items(dataset, **question))
+
+
+def rows(dataset: str, **question: Unpack[Question]) -> Steps[Page]:
+    """All rows of the pages, one by one."""
+    return pages(dataset, **question)
+
+
+def table(dataset: str, **selection: Unpack[Selection]) -> Plan[Table]:
+    """All rows at once, or the first `limit` of them, with the schema of their version: what frames are made from."""
+    asked = Asked(**selection)
+    whole = Call(
+        method="GET",
+        path=_path(dataset, asked),
+        read=lambda response: read_lines(response, dataset),
+        query=asked.parameters() | {"f": "ndjson"},
+        headers=asked.headers(),
+    )
+    found = yield from ask(whole)
+    return Table(found.items, (yield from ask(schema(dataset, found.version))), found.provenance)
+
+
+def stream_rows(dataset: str, **selection: Unpack[Selection]) -> Call[Receiver[dict[str, Any]]]:
+    """All rows, or the first `limit` of them, one by one while they arrive. Raise Unreachable where the stream is cut.
+
+    The memory that it takes does not grow with the rows. Only the end without an error says that there were no more.
+    """
+    asked = Asked(**selection)
+    return Call(
+        method="GET",
+        path=_path(dataset, asked),
+        read=LineReceiver,
+        query=asked.parameters() | {"f": "ndjson"},
+        headers=asked.headers(),
+    )
+
+
+def download(dataset: str, path: Path, format: str = "csv", **selection: Unpack[Selection]) -> Call[Receiver[Download]]:  # noqa: A002 -- the word of the server and of the glossary
+    """All rows into a file, as `csv` or `ndjson`. Raise Unreachable where the answer is cut, and leave the path as it was.
+
+    The file is written under another name beside it, for its owner alone, and has its own when the last byte is on the disk.
+    """
+    asked = Asked(**selection)
+    return Call(
+        method="GET",
+        path=_path(dataset, asked),
+        read=lambda response: FileReceiver(response, dataset, path),
+        query=asked.parameters() | {"f": format},
+        headers=asked.headers(),
+    )
+
+
+def page_itself(page: Page) -> Iterable[Page]:
+    """Walk over whole pages."""
+    return (page,)
+
+
+def page_rows(page: Page) -> Iterable[dict[str, Any]]:
+    """Walk over the rows of pages."""
+    return page.items
+
+
+def _path(dataset: str, asked: Asked) -> str:
+    return f"{API}{path_of(dataset, asked.version)}/items"
