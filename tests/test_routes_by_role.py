@@ -120,7 +120,7 @@ EXPECTED: Final = {
 
 # The scope that each act asks of a token: the first pattern that fits. Where none does, any token will do.
 SCOPES: Final = (
-    ("read", r"GET .*/collections/.*/(items|profile|statistics|changes|diff/.*)"),
+    ("read", r"GET .*/collections/.*/(items|profile|statistics|changes|diff/.*)|POST .*/items/query"),
     ("publish", r"(PUT|POST) .*/collections/.*"),
     ("agree", r"POST .*/(agreements|umbrellas)(/.*)?"),
     ("audit", r"GET .*/audit/.*/(entries|tile/entries/.*)"),
