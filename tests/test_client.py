@@ -141,6 +141,8 @@ def test_every_address_of_the_api_has_a_method() -> None:
             lambda: client.publish("bts.t", [b"a\n"]),
             lambda: client.items("bts.t"),
             lambda: client.items("bts.t", version=1),
+            lambda: client.items("bts.t", filter="a" * 5000),
+            lambda: client.items("bts.t", filter="a" * 5000, version=1),
             lambda: client.queryables("bts.t"),
             lambda: client.withdraw("bts.t", "r"),
             lambda: client.withdraw_version("bts.t", 1, "r"),
@@ -362,6 +364,18 @@ def test_a_name_cannot_leave_its_place_in_a_path(name: str) -> None:
     with answering(problem(404, "not_found")) as small, Client(small.url) as client:
         refusal(client.collection, name)
     assert all(path.startswith("/api/v1/collections/") and path.count("/") == 4 for _, path in small.asked)
+
+
+def test_a_filter_too_long_for_an_address_is_sent_in_a_body_and_its_pages_followed(exchange: World, server: Server) -> None:
+    long = " OR ".join(f"flight = {number}" for number in range(1000))
+    with acting(exchange, server, "dot", "analyst", purpose="noise-study") as client:
+        whole = client.items("bts.flights")
+        assert client.items("bts.flights", filter=long).items == whole.items
+        pages = list(client.pages("bts.flights", filter=long, limit=2))
+        assert [len(page.items) for page in pages] == [2, 2, 1]
+        assert [row for page in pages for row in page.items] == whole.items
+        assert list(client.stream_rows("bts.flights", filter=long)) == whole.items
+        assert client.table("bts.flights", filter=long, limit=3).items == whole.items[:3]
 
 
 def test_a_question_refuses_a_name_that_it_has_not() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given, seed, settings
 from hypothesis import strategies as st
 
 from baybridge.errors import Invalid
@@ -240,19 +240,32 @@ trees = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
-@given(trees)
-def test_the_text_of_every_tree_is_read_as_that_tree(tree):
-    text = cql2.to_text(tree)
-    again = cql2.parse(text, max_bytes=PLENTY)
-    assert again == tree
-    assert cql2.to_text(again) == text
+EXAMPLES = pytest.mark.parametrize("examples", [pytest.param(400, id="sample"), pytest.param(2000, id="all", marks=pytest.mark.prove)])
 
 
-@settings(max_examples=400, deadline=None)
-@given(trees)
-def test_the_json_of_every_tree_is_read_as_that_tree(tree):
-    assert cql2.from_json(cql2.to_json(tree), max_bytes=PLENTY) == tree
+@EXAMPLES
+def test_the_text_of_every_tree_is_read_as_that_tree(examples):
+    @seed(20261124)
+    @settings(max_examples=examples, deadline=None)
+    @given(trees)
+    def holds(tree):
+        text = cql2.to_text(tree)
+        again = cql2.parse(text, max_bytes=PLENTY)
+        assert again == tree
+        assert cql2.to_text(again) == text
+
+    holds()
+
+
+@EXAMPLES
+def test_the_json_of_every_tree_is_read_as_that_tree(examples):
+    @seed(20261124)
+    @settings(max_examples=examples, deadline=None)
+    @given(trees)
+    def holds(tree):
+        assert cql2.from_json(cql2.to_json(tree), max_bytes=PLENTY) == tree
+
+    holds()
 
 
 @settings(max_examples=200, deadline=None)

@@ -184,7 +184,16 @@ def test_a_filter_in_a_body_has_at_most_256_kilobytes(reader: httpx2.Client) -> 
 
 @pytest.mark.parametrize(
     "document",
-    [b"", b"[]", b"{", b'{"filter":' + b"[" * 100_000, b'{"filter":"\xff"}', b'{"filter":NaN}', b'{"filter":' + b"9" * 400_000 + b"}"],
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"filter":' + b"[" * 100_000,
+        b'{"filter":"\xff"}',
+        b'{"filter":"\\ud800"}',
+        b'{"filter":NaN}',
+        b'{"filter":' + b"9" * 400_000 + b"}",
+    ],
 )
 def test_a_body_that_is_no_question_is_refused(reader: httpx2.Client, document: bytes) -> None:
     answer = reader.post(QUERY, content=document)

@@ -116,7 +116,7 @@ class AsyncClient(Caller):
         while True:
             try:
                 with self._reaching():
-                    answer = await self._http.send(self._http.build_request(**request), stream=True)
+                    answer = await self._http.send(self._http.build_request(**request, content=call.body), stream=True)
                     if not answer.is_success:
                         await answer.aread()
                 require_success(answer)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypedDict, TypeVar
+from typing import Final, Protocol, TypedDict, TypeVar
 from urllib.parse import quote
+
+import msgspec
 
 from baybridge.client.answers import not_understood
 from baybridge.client.call import Call, Steps
 from baybridge.errors import Invalid, Place
 from baybridge.names import parse_purpose
+from baybridge.wire.collections import QueryLinkShape
 from baybridge.wire.shape import LinkShape
+
+_IN_AN_ADDRESS: Final = 4096
+"""Bytes of a filter that is sent in an address; a longer one goes in a body."""
 
 
 class Selection(TypedDict, total=False):
@@ -71,6 +77,22 @@ class Asked:
         }
         return {name: value for name, value in given.items() if value is not None}
 
+    def body(self, f: str | None = None) -> bytes:
+        """The same as a body for POST, which takes a filter that is too long for an address."""
+        given = {
+            "filter": self.filter,
+            "properties": list(self.properties) or None,
+            "sortby": list(self.sortby) or None,
+            "limit": self.limit,
+            "cursor": self.cursor,
+            "f": f,
+        }
+        return msgspec.json.encode({name: value for name, value in given.items() if value is not None})
+
+    def fits_an_address(self) -> bool:
+        """Whether the filter is short enough to stand in one, percent-encoded."""
+        return self.filter is None or len(self.filter.encode()) <= _IN_AN_ADDRESS
+
     def headers(self) -> dict[str, str]:
         """The headers that say for what, and under which agreement. Raise Invalid for what cannot stand in one."""
         headers = {} if self.purpose is None else {"baybridge-purpose": parse_purpose(self.purpose)}
@@ -106,6 +128,8 @@ def _next(call: Call[L], links: Sequence[LinkShape]) -> Call[L] | None:
     for link in links:
         if link.rel == "next":
             if link.href.startswith("/") and not link.href.startswith("//"):
+                if isinstance(link, QueryLinkShape) and call.body is not None:
+                    return replace(call, path=link.href, body=msgspec.json.encode(msgspec.json.decode(call.body) | link.body))
                 return replace(call, path=link.href, query={})
             raise not_understood(call.path)
     return None

@@ -13,7 +13,7 @@ import msgspec
 
 from baybridge.client import frames
 from baybridge.client.answers import not_understood, read, require_success
-from baybridge.wire.collections import ItemsShape
+from baybridge.wire.collections import ItemsShape, QueriedItemsShape
 from baybridge.wire.shape import LinkShape
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ class Table:
         return frame
 
 
-def read_page(response: httpx2.Response, dataset: str) -> Page:
-    """Read an answer as a page. Raise what `answers.read` raises."""
-    shape = read(response, ItemsShape)
-    return Page(shape.version, shape.items, shape.links, _provenance(response, dataset, shape.version))
+def read_page(response: httpx2.Response, dataset: str, form: type[ItemsShape | QueriedItemsShape] = ItemsShape) -> Page:
+    """Read an answer as a page of that form. Raise what `answers.read` raises."""
+    shape = read(response, form)
+    return Page(shape.version, shape.items, list(shape.links), _provenance(response, dataset, shape.version))
 
 
 def read_lines(response: httpx2.Response, dataset: str) -> Page:

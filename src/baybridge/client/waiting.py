@@ -114,7 +114,7 @@ class Client(Caller):
         while True:
             try:
                 with self._reaching():
-                    answer = self._http.send(self._http.build_request(**request), stream=True)
+                    answer = self._http.send(self._http.build_request(**request, content=call.body), stream=True)
                     if not answer.is_success:
                         answer.read()
                 require_success(answer)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack
+
+import httpx2
 
 from baybridge.client.arriving import Download, FileReceiver, LineReceiver
 from baybridge.client.call import API, Call, Plan, Receiver, Steps, ask
 from baybridge.client.calls.collections import path_of, schema
 from baybridge.client.questions import Asked, Question, Selection, linked
 from baybridge.client.results import Page, Table, read_lines, read_page
+from baybridge.wire.collections import ItemsShape, QueriedItemsShape
+
+T = TypeVar("T")
 
 
 def items(dataset: str, **question: Unpack[Question]) -> Call[Page]:
     """One page of rows."""
     asked = Asked(**question)
-    return Call(
-        method="GET",
-        path=_path(dataset, asked),
-        read=lambda response: read_page(response, dataset),
-        query=asked.parameters(),
-        headers=asked.headers(),
-    )
+    form = ItemsShape if asked.fits_an_address() else QueriedItemsShape
+    return _asking(dataset, asked, lambda response: read_page(response, dataset, form))
 
 
 def pages(dataset: str, **question: Unpack[Question]) -> Steps[Page]:
@@ -38,14 +38,7 @@ def rows(dataset: str, **question: Unpack[Question]) -> Steps[Page]:
 def table(dataset: str, **selection: Unpack[Selection]) -> Plan[Table]:
     """All rows at once, or the first `limit` of them, with the schema of their version: what frames are made from."""
     asked = Asked(**selection)
-    whole = Call(
-        method="GET",
-        path=_path(dataset, asked),
-        read=lambda response: read_lines(response, dataset),
-        query=asked.parameters() | {"f": "ndjson"},
-        headers=asked.headers(),
-    )
-    found = yield from ask(whole)
+    found = yield from ask(_asking(dataset, asked, lambda response: read_lines(response, dataset), f="ndjson"))
     return Table(found.items, (yield from ask(schema(dataset, found.version))), found.provenance)
 
 
@@ -54,14 +47,7 @@ def stream_rows(dataset: str, **selection: Unpack[Selection]) -> Call[Receiver[d
 
     The memory that it takes does not grow with the rows. Only the end without an error says that there were no more.
     """
-    asked = Asked(**selection)
-    return Call(
-        method="GET",
-        path=_path(dataset, asked),
-        read=LineReceiver,
-        query=asked.parameters() | {"f": "ndjson"},
-        headers=asked.headers(),
-    )
+    return _asking(dataset, Asked(**selection), LineReceiver, f="ndjson")
 
 
 def download(dataset: str, path: Path, format: str = "csv", **selection: Unpack[Selection]) -> Call[Receiver[Download]]:  # noqa: A002 -- the word of the server and of the glossary
@@ -69,14 +55,7 @@ def download(dataset: str, path: Path, format: str = "csv", **selection: Unpack[
 
     The file is written under another name beside it, for its owner alone, and has its own when the last byte is on the disk.
     """
-    asked = Asked(**selection)
-    return Call(
-        method="GET",
-        path=_path(dataset, asked),
-        read=lambda response: FileReceiver(response, dataset, path),
-        query=asked.parameters() | {"f": format},
-        headers=asked.headers(),
-    )
+    return _asking(dataset, Asked(**selection), lambda response: FileReceiver(response, dataset, path), f=format)
 
 
 def page_itself(page: Page) -> Iterable[Page]:
@@ -89,5 +68,11 @@ def page_rows(page: Page) -> Iterable[dict[str, Any]]:
     return page.items
 
 
-def _path(dataset: str, asked: Asked) -> str:
-    return f"{API}{path_of(dataset, asked.version)}/items"
+def _asking(dataset: str, asked: Asked, read: Callable[[httpx2.Response], T], f: str | None = None) -> Call[T]:
+    """The question by GET, or by POST where its filter is too long for an address."""
+    path = f"{API}{path_of(dataset, asked.version)}/items"
+    if asked.fits_an_address():
+        query = asked.parameters() if f is None else asked.parameters() | {"f": f}
+        return Call(method="GET", path=path, read=read, query=query, headers=asked.headers())
+    headers = asked.headers() | {"content-type": "application/json"}
+    return Call(method="POST", path=f"{path}/query", read=read, body=asked.body(f), headers=headers)
