@@ -14,7 +14,10 @@ import httpx2
 import pytest
 from conftest import FLIGHTS, Server, World, make_world, serving
 
+from baybridge.catalog.schema import parse_table_schema
+from baybridge.names import DatasetName
 from baybridge.principals.principal import LOCAL_OPERATOR
+from baybridge.publish import Declaration, Upload
 
 AT = "/api/v1/collections/bts.flights"
 HEADER = "id,place,amount,person"
@@ -238,6 +241,24 @@ def test_changes_need_the_whole_key_in_a_form_that_tells_rows_apart(exchange: Wo
                 assert last_entry(exchange)["code"] == "key_not_released"
     with door.client(exchange.secrets["bts", "steward"]) as owner:
         assert owner.get("/api/v1/collections/bts.keyless/changes?since=1").json()["code"] == "key_not_released"
+
+
+def test_versions_whose_keys_differ_are_not_compared(exchange: World, steward: httpx2.Client) -> None:
+    """Texts would be cast to numbers in silence, or fail with a value in the failure's text."""
+    exchange.publish("bts.rekeyed", b"id,other\n007,1\nSSN-1,2\n", key=("id",), null_words=("",))
+    name, by = DatasetName("bts", "rekeyed"), exchange.person("bts", "steward")
+    for fields, key in (("integer", "id"), ("string", "other")):
+        schema = {
+            "fields": [{"name": "id", "type": fields}, {"name": "other", "type": "integer"}],
+            "primaryKey": [key],
+            "missingValues": [""],
+        }
+        exchange.exchange.publish.declare(by, name, Declaration(schema=parse_table_schema(schema), schema_change=True))
+        upload = Upload(chunks=[b"id,other\n7,1\n8,2\n"], null_words=("",), key=(), accept_schema=False, dry_run=False, suspend=True)
+        number = exchange.exchange.publish.publish(by, name, upload).version
+        for address in (f"/changes?since={number - 1}", f"/versions/{number - 1}/diff/{number}"):
+            answer = steward.get(f"/api/v1/collections/bts.rekeyed{address}")
+            assert (answer.status_code, answer.json()["code"]) == (403, "key_not_released")
 
 
 def test_changes_need_both_versions(exchange: World, steward: httpx2.Client) -> None:

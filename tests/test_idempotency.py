@@ -70,6 +70,18 @@ def test_a_request_sent_again_gets_the_first_answer_and_is_not_done_again(sender
 
 
 @pytest.mark.slow
+def test_a_body_that_the_address_has_no_use_for_belongs_to_the_request(sender: Sender) -> None:
+    sender.world.publish("bts.restored", b"a\n1\n")
+    with sender.server.client(sender.world.secrets["bts", "steward"]) as steward:
+        at = "/api/v1/collections/bts.restored"
+        assert steward.post(f"{at}/withdraw", json={"reason": "Wrong"}).status_code == 200
+        sent = [steward.post(f"{at}/restore", json={"reason": "Right"}, headers={"idempotency-key": "restored"}) for _ in range(2)]
+        other = steward.post(f"{at}/restore", json={"reason": "Other"}, headers={"idempotency-key": "restored"})
+    assert [each.status_code for each in sent] == [200, 200]
+    assert sent[0].content == sent[1].content
+    assert code(other) == (422, "idempotency_key_reused")
+
+
 def test_without_a_key_each_request_is_done(sender: Sender) -> None:
     before = sender.asked()
     assert [sender.post(ASKING, TERMS, None).status_code for _ in range(2)] == [201, 201]

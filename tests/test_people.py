@@ -382,6 +382,22 @@ def test_a_narrow_or_bound_token_cannot_become_a_wider_one_of_its_holder(agencie
     assert outcome(lambda: administer.rotate_token(agencies.person("dot", "admin"), wide.token.id, overlap_seconds=0)) == "ok"
 
 
+def test_an_admin_gets_out_of_a_narrow_or_bound_token_neither(agencies: World, administer: Administer) -> None:
+    admin = agencies.person("dot", "admin")
+    whole = signed_in(agencies, admin)
+    narrow, bound = signed_in(agencies, admin, scopes=["administer"]), signed_in(agencies, admin, purpose="noise-study")
+
+    def made(by: Principal, purpose: str | None = None, scopes: list[str] | None = None) -> str:
+        return outcome(lambda: administer.issue_token(by, admin.id, expires=None, purpose=purpose, scopes=scopes))
+
+    wider = [made(narrow), made(narrow, scopes=["administer", "read"]), made(bound), made(bound, purpose="other")]
+    assert wider == ["scope_required"] * 4
+    assert [made(narrow, scopes=["administer"]), made(bound, purpose="noise-study"), made(whole)] == ["ok"] * 3
+    for limited in (narrow, bound):
+        assert outcome(lambda limited=limited: administer.rotate_token(limited, str(whole.token), overlap_seconds=0)) == "scope_required"
+    assert outcome(lambda: administer.issue_token(narrow, agencies.person("dot", "analyst").id, expires=None, purpose=None)) == "ok"
+
+
 # --- tokens are listed, with their last use ---
 
 

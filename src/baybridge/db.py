@@ -52,7 +52,7 @@ class Database:
 
     def __init__(self, url: str | sa.URL) -> None:
         """Open nothing yet: connections are made when first needed."""
-        self._engine = sa.create_engine(url, pool_size=32, max_overflow=64, pool_timeout=_BUSY_SECONDS)
+        self._engine = sa.create_engine(url, pool_size=32, max_overflow=160, pool_timeout=_BUSY_SECONDS)
         if self._engine.dialect.name == "sqlite":
             _prepare_sqlite(self._engine)
         self._writer = self._engine.execution_options(baybridge_begin="BEGIN IMMEDIATE")

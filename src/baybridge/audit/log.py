@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 from baybridge.audit.counts import Counts, facts_of
 from baybridge.audit.entry import JSON, Kind, encode
@@ -204,7 +205,7 @@ class Log:
             with self._database.write() as connection:
                 numbers = self._enter(connection, batch)
         except Exception as failure:  # noqa: BLE001 -- whatever it was, each waiting reader must be refused, not left waiting
-            if len(batch) == 1 or isinstance(failure, OperationalError):  # the database itself cannot be written now
+            if len(batch) == 1 or isinstance(failure, OperationalError | NoConnection):  # the database itself cannot be written now
                 for pending in batch:
                     pending.outcome.set_exception(_unavailable(failure))
             else:  # one that cannot be entered must not refuse the others: each by itself

@@ -91,15 +91,17 @@ class Extracts:
         """How many extracts there are of that manifest."""
         return sum(self._present(lock.stem) is not None and lock.read_text() == manifest_sha256 for lock in self._root.glob("*.lock"))
 
-    def drop_all_but(self, manifests: frozenset[str]) -> None:
+    def drop_all_but(self, manifests: Callable[[], frozenset[str]]) -> None:
         """Remove each extract, finished or not, that was not made from one of these manifests. Waits for builds under way.
+
+        Which they are is asked under each extract's lock: a version may have been published while a build was waited for.
 
         Every build has made its lock before it opened an object, so none escapes that began before the objects of its version went;
         one that begins after finds no objects.
         """
         for path in sorted(self._root.glob("*.lock")):
             with self._alone(path.stem) as lock:
-                if lock.read() not in manifests:  # empty where its builder was killed at once, and a stranger's is not kept either
+                if lock.read() not in manifests():  # empty where its builder was killed at once, and a stranger's is not kept either
                     shutil.rmtree(self._root / path.stem, ignore_errors=True)
                     shutil.rmtree(self._root / f"{path.stem}.making", ignore_errors=True)
         sync(self._root)

@@ -55,9 +55,9 @@ class ListChanges:
     after: int | None
     encode: Callable[[Changes], bytes]
 
-    def refusal(self, grants: tuple[Grant, ...], key: tuple[str, ...]) -> Refusal | None:
-        """The whole key must be released."""
-        return key_refusal(key, grants)
+    def refusal(self, grants: tuple[Grant, ...], keys: tuple[tuple[str, ...], ...]) -> Refusal | None:
+        """The whole key must be released, and be the same in both versions."""
+        return key_refusal(keys, grants)
 
     def facts(self) -> dict[str, JSON]:
         """The question as its side record keeps it."""
@@ -82,9 +82,9 @@ class CountChanges:
 
     encode: Callable[[Counts], bytes]
 
-    def refusal(self, grants: tuple[Grant, ...], key: tuple[str, ...]) -> Refusal | None:
-        """The whole key must be released."""
-        return key_refusal(key, grants)
+    def refusal(self, grants: tuple[Grant, ...], keys: tuple[tuple[str, ...], ...]) -> Refusal | None:
+        """The whole key must be released, and be the same in both versions."""
+        return key_refusal(keys, grants)
 
     def facts(self) -> dict[str, JSON]:
         """The question as its side record keeps it."""
@@ -98,12 +98,18 @@ class CountChanges:
         return Body(self.encode(Counts(older.version, newer.version, *counts)), sum(counts[:3]))
 
 
-def key_refusal(key: tuple[str, ...], grants: tuple[Grant, ...]) -> Refusal | None:
-    """Rows are told apart by the key alone: released as it is, or as pseudonyms under one domain key in both versions."""
-    if key and all(_tells_apart(name, grants) for name in key):
+def key_refusal(keys: tuple[tuple[str, ...], ...], grants: tuple[Grant, ...]) -> Refusal | None:
+    """Rows are told apart by the key alone: one key, of one type, released as it is or as pseudonyms under one domain key."""
+    key = keys[0]
+    if len(set(keys)) > 1 or any(len({grant.projection.source.get(name) for grant in grants}) > 1 for name in key):
+        what = "The two versions have not the same key."
+    elif not key:
+        what = "The dataset has no key."
+    elif all(_tells_apart(name, grants) for name in key):
         return None
+    else:
+        what = "The whole key is not released, neither as it is nor as pseudonyms of one domain."
     first = grants[0]
-    what = "The dataset has no key." if not key else "The whole key is not released, neither as it is nor as pseudonyms of one domain."
     return Refusal(
         "key_not_released",
         what,

@@ -18,7 +18,7 @@ from baybridge.audit.counts import Counted
 from baybridge.audit.entry import JSON, Kind, canonical, column_list
 from baybridge.audit.log import Draft, Log, always
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Dataset, Version
+from baybridge.catalog.dataset import Dataset, State, Version
 from baybridge.data.engines.duckdb import Engine, Rows, Stop, Whole
 from baybridge.data.engines.duckdb import Question as PageQuestion
 from baybridge.data.extracts import Extract, Extracts
@@ -98,8 +98,12 @@ class Disclose:
             raise
 
     def let_go(self) -> None:
-        """Close what was opened of extracts that are no longer there: another process may have purged them."""
+        """Close what was opened of extracts that are no longer there, and forget what is kept of purged versions: statistics are values."""
         self.engine.close_missing()
+        with self.database.read() as connection:
+            purged = [each for state in (State.PURGING, State.PURGED) for each in catalog.in_state(connection, state)]
+        for name, number in purged:
+            self._versions.pop((str(name), number), None)
 
     def _granted(
         self, request: Read, principal: Principal | None, compute: Callable[[Granted], tuple[Leaving, Draft | None]]
@@ -144,9 +148,9 @@ class Disclose:
             if isinstance(decision, Refusal):
                 return decision
             grants.append(decision)
-        key = known.versions[0].schema.key
-        refusal = request.question.refusal(tuple(grants), key) if isinstance(request, Examination) else None
-        return refusal or Granted(principal, tuple(grants), key)
+        keys = tuple(version.schema.key for version in known.versions)
+        refusal = request.question.refusal(tuple(grants), keys) if isinstance(request, Examination) else None
+        return refusal or Granted(principal, tuple(grants), keys[0])
 
     def _load(self, request: Read, principal: Principal | None) -> _Known:
         with self.database.read() as connection:

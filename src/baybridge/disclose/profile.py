@@ -43,9 +43,9 @@ class Summarize:
     top: int
     encode: Callable[[Summary], bytes]
 
-    def refusal(self, grants: tuple[Grant, ...], key: tuple[str, ...]) -> None:
+    def refusal(self, grants: tuple[Grant, ...], keys: tuple[tuple[str, ...], ...]) -> None:
         """Whoever may read an extract may have it summed up."""
-        del grants, key
+        del grants, keys
 
     def facts(self) -> dict[str, JSON]:
         """The question as its side record keeps it."""

@@ -43,8 +43,8 @@ class Body:
 class Question(Protocol):
     """A kind of question. Its grants are those of the version asked for, and of the older one where it compares two."""
 
-    def refusal(self, grants: tuple[Grant, ...], key: tuple[str, ...]) -> Refusal | None:
-        """Why these grants are not enough for a dataset with that key, or None."""
+    def refusal(self, grants: tuple[Grant, ...], keys: tuple[tuple[str, ...], ...]) -> Refusal | None:
+        """Why these grants are not enough for versions with those keys, or None."""
 
     def facts(self) -> dict[str, JSON]:
         """The question as its side record keeps it."""

@@ -23,13 +23,18 @@ class _Hashing:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._sha256 = hashlib.sha256()
+        self._ended = False
 
     async def __call__(self) -> Message:
         message = await self._receive()
         self._sha256.update(message.get("body", b""))
+        self._ended = not message.get("more_body", False)
         return message
 
-    def digest(self) -> str:
+    async def digest(self) -> str:
+        """Of all that was sent, also of what the handler had no use for."""
+        while not self._ended:
+            await self()
         return self._sha256.hexdigest()
 
 
@@ -61,7 +66,7 @@ async def once(address: Address, request: Request) -> Response:
         raise
     if answer.status_code == next(iter(address.gives)):
         kept = bytes(answer.body) if address.kept else None
-        reply = Kept(body.digest(), Reply(answer.status_code, answer.media_type, kept))
+        reply = Kept(await body.digest(), Reply(answer.status_code, answer.media_type, kept))
         await call(request, lambda exchange: exchange.replies.keep(reserved, reply))
     else:
         await call(request, lambda exchange: exchange.replies.release(reserved))

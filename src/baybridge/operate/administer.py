@@ -184,6 +184,7 @@ class Administer:
         holder = self._holder(principal_id)
         with self._entering_refusals(principal, "issue_token", holder.organization), self.database.write() as connection:
             require_admin(principal, holder.organization)
+            _require_no_wider(principal, holder, purpose=bound, scopes=narrowed)
             _require_future(expires, now=self.clock())
             issued = self._make_token(connection, replace(holder, purpose=bound, scopes=narrowed), expires)
             facts: dict[str, JSON] = {
@@ -198,7 +199,8 @@ class Administer:
     def rotate_token(self, principal: Principal, token_id: str, *, overlap_seconds: int) -> Issued:
         """Make a token that takes the place of another, with the same binding, scopes and expiry; the old one ends after the overlap.
 
-        Its holder may, with the token itself or one that is neither narrowed nor bound; so may its agency's admin and the local operator.
+        Its holder may, with the token itself or one that is neither narrowed nor bound; so may another admin of its agency and the local
+        operator.
         """
         if not 0 <= overlap_seconds <= MAX_OVERLAP_SECONDS:
             rule = f"from 0 to {MAX_OVERLAP_SECONDS}"
@@ -206,8 +208,10 @@ class Administer:
         organization = self._token(token_id).principal.organization
         with self._entering_refusals(principal, "rotate_token", organization), self.database.write() as connection:
             old = store.find_token(connection, token_id)
-            if principal.id != old.principal.id or not (principal.token == old.id or principal.is_whole()):
+            if principal.id != old.principal.id:
                 require_admin(principal, organization)
+            elif principal.token != old.id:
+                _require_no_wider(principal, old.principal, purpose=old.principal.purpose, scopes=old.principal.scopes)
             now = self.clock()
             if old.revoked is not None or (old.expires is not None and old.expires <= now):
                 raise Conflict("conflict", "A token that has ended cannot be rotated; issue a new one.")
@@ -328,6 +332,23 @@ def _require_operator(principal: Principal) -> None:
                 rule="Organizations join and leave by an act of the operator.",
                 who_can_change="the operator of this server",
                 next_step="Ask the operator.",
+            ),
+        )
+
+
+def _require_no_wider(principal: Principal, holder: Principal, *, purpose: str | None, scopes: frozenset[Scope] | None) -> None:
+    """Nobody gets out of a token that is narrowed or bound by making itself another."""
+    if principal.id != holder.id or principal.is_whole():
+        return
+    within = principal.scopes is None or (scopes is not None and scopes <= principal.scopes)
+    if not within or principal.purpose not in (None, purpose):
+        raise Refused(
+            "scope_required",
+            "A token that is narrowed or bound makes none for its own holder that reaches further.",
+            advice=Advice(
+                rule="A token reaches no further than its scopes and its purpose.",
+                who_can_change="another admin of your organization",
+                next_step="Use a token that is neither narrowed nor bound, or ask for no more than this one has.",
             ),
         )
 

@@ -85,15 +85,19 @@ class Replies:
         """Keep the answer of an act that was done."""
         reply = kept.reply
         answer = {"status": reply.status, "media_type": reply.media_type, "body": reply.body, "body_sha256": kept.body_sha256}
-        with self.database.write() as connection:
-            connection.execute(sa.update(REPLIES).where(REPLIES.c.key_sha256 == key_sha256).values(**answer))
-        self._under_way.discard(key_sha256)
+        try:
+            with self.database.write() as connection:
+                connection.execute(sa.update(REPLIES).where(REPLIES.c.key_sha256 == key_sha256).values(**answer))
+        finally:  # an answer that cannot be kept leaves an outcome that nobody knows, not an act under way
+            self._under_way.discard(key_sha256)
 
     def release(self, key_sha256: str) -> None:
         """Free the key of a request that did nothing."""
-        with self.database.write() as connection:
-            connection.execute(sa.delete(REPLIES).where(REPLIES.c.key_sha256 == key_sha256))
-        self._under_way.discard(key_sha256)
+        try:
+            with self.database.write() as connection:
+                connection.execute(sa.delete(REPLIES).where(REPLIES.c.key_sha256 == key_sha256))
+        finally:
+            self._under_way.discard(key_sha256)
 
     def leave_open(self, key_sha256: str) -> None:
         """Say that nobody here works on the key any more, and that nobody knows what came of it."""

@@ -140,9 +140,7 @@ class Purge:
         """
         self.workspaces.sweep()
         self.objects.collect(self._named_objects)
-        with self.database.read() as connection:
-            manifests = catalog.named_manifests(connection)
-        self.extracts.drop_all_but(manifests)
+        self.extracts.drop_all_but(self._named_manifests)
         self.engine.close_missing()
         if not self.database.scrub():
             raise Unavailable(
@@ -155,6 +153,10 @@ class Purge:
                 ),
                 retry_after=2,
             )
+
+    def _named_manifests(self) -> frozenset[str]:
+        with self.database.read() as connection:
+            return catalog.named_manifests(connection)
 
     def _named_objects(self) -> frozenset[str]:
         with self.database.read() as connection:

@@ -19,7 +19,7 @@ import duckdb
 
 from baybridge.data.extracts import Extract
 from baybridge.data.sql import Sql, fetched, path_literal, predicate, quote
-from baybridge.errors import Advice, Corrupt, Unavailable
+from baybridge.errors import Advice, BaybridgeError, Corrupt, Unavailable
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType, Kind
 
@@ -100,7 +100,7 @@ class Stop:
     def watching(self, interrupt: Callable[[], None]) -> Iterator[None]:
         """Let `fire` interrupt what runs in this block; raise Unavailable (`query_limit`) when it did, or had before.
 
-        Raise Corrupt where the extract cannot be read.
+        Raise Corrupt where the extract cannot be read, and BaybridgeError (`internal`) where a question of ours is wrong.
         """
         with self._lock:
             self._interrupt = interrupt
@@ -114,6 +114,8 @@ class Stop:
             raise _too_large() from None
         except duckdb.IOException as damaged:  # its text names a file of ours, and no value
             raise Corrupt("corrupt", "An extract cannot be read; the operator deletes it, and it is made anew.") from damaged
+        except duckdb.Error as failure:  # its text may hold a value, so neither it nor the failure goes on from here
+            raise BaybridgeError("internal", f"The engine failed at a question of ours: {type(failure).__name__}.") from None
         finally:
             with self._lock:
                 self._interrupt = None
