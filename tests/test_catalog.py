@@ -154,6 +154,7 @@ def test_what_is_no_name_of_a_dataset_is_refused(public: httpx2.Client, name: st
     answer = public.get(f"{COLLECTIONS}/{name}")
     assert said(answer) == (400, "invalid_request")
     assert answer.json()["errors"][0]["parameter"] == "dataset"
+    assert answer.json()["rule"] == "A dataset is named AGENCY.NAME, as building.permits."
 
 
 @pytest.mark.parametrize("address", ["", "/bts.flights", "/bts.flights/schema", "/bts.flights/versions", "/bts.flights/versions/1"])

@@ -116,13 +116,17 @@ def test_a_version_is_withdrawn_restored_and_purged_as_planned(place: Place, bay
         restored = bay("restore-version", "bts.flights", *version, "--json", *steward).json()
         assert restored["state"] == "published"
     version = ("bts.flights", "--version", 1)
+    for confirmed in ((), ("--yes", "0" * 64)):
+        early = bay("purge", *version, *reason, *confirmed, "--json", *steward)
+        assert (early.code, early.json()["next_step"]) == (8, "Withdraw it first.")
+        assert early.json()["next_command"] == "baybridge withdraw bts.flights --version 1 --reason TEXT"
+    bay("withdraw", *version, *reason, *steward)
     early = bay("purge", *version, *reason, "--json", *steward).json()
     assert (early["versions"], early["rows"], early["purged"]) == ([1], 7, False)
-    assert bay("purge", *version, *reason, "--yes", early["plan_sha256"], *steward).code == 8  # it is not withdrawn
-    bay("withdraw", *version, *reason, *steward)
     plan = bay("purge", *version, *reason, *steward)
     assert "would be destroyed" in plan.out
-    assert "Nothing was destroyed." in plan.err
+    command = f"baybridge purge bts.flights --version 1 --reason 'the wrong file' --yes {early['plan_sha256']}\n"
+    assert plan.err == f"Nothing was destroyed. To do it: {command}"
     assert bay("purge", *version, *reason, "--yes", "0" * 64, *steward).code == 8
     done = bay("purge", *version, *reason, "--yes", early["plan_sha256"], *steward)
     assert (done.code, done.out.splitlines()[0]) == (0, "bts.flights: destroyed")

@@ -115,12 +115,11 @@ def test_a_version_is_withdrawn_restored_and_purged_by_a_plan(people: dict[tuple
     steward = people["bts", "steward"]
     assert steward.withdraw_version("bts.spoilt", 1, "Delays were in seconds").state == "withdrawn"
     assert steward.restore_version("bts.spoilt", 1).state == "published"
-    plan = steward.plan_purge("bts.spoilt", "Delays were in seconds", version=1)
-    assert (plan.purged, plan.versions) == (False, [1])
     with pytest.raises(exceptions.Conflict):
-        steward.purge("bts.spoilt", "Delays were in seconds", plan.plan_sha256, version=1)
+        steward.plan_purge("bts.spoilt", "Delays were in seconds", version=1)
     steward.withdraw_version("bts.spoilt", 1, "Delays were in seconds")
     plan = steward.plan_purge("bts.spoilt", "Delays were in seconds", version=1)
+    assert (plan.purged, plan.versions) == (False, [1])
     with pytest.raises(exceptions.Conflict):
         steward.purge("bts.spoilt", "Delays were in seconds", "0" * 64, version=1)
     assert steward.purge("bts.spoilt", "Delays were in seconds", plan.plan_sha256, version=1).purged

@@ -160,6 +160,8 @@ WITHDRAWN: Final = {
     f"POST {DATASET}/restore": "bts.withdrawn",
     f"POST {DATASET}/versions/{{version}}/withdraw": "bts.version_to_withdraw",
     f"POST {DATASET}/versions/{{version}}/restore": "bts.version_withdrawn",
+    f"POST {DATASET}/purge": "bts.to_purge",
+    f"POST {DATASET}/versions/{{version}}/purge": "bts.version_to_purge",
 }
 
 
@@ -223,8 +225,8 @@ def make_stage(root: Path) -> Iterator[Stage]:
     for dataset in WITHDRAWN.values():
         world.publish(dataset, b"number\n1\n")
     withdraw = world.exchange.withdraw
-    withdraw.withdraw(world.person(*STEWARD), DatasetName("bts", "withdrawn"), None, "because")
-    withdraw.withdraw(world.person(*STEWARD), DatasetName("bts", "version_withdrawn"), 1, "because")
+    for name, number in (("withdrawn", None), ("version_withdrawn", 1), ("to_purge", None), ("version_to_purge", 1)):
+        withdraw.withdraw(world.person(*STEWARD), DatasetName("bts", name), number, "because")
     agree, analyst, steward = world.exchange.agree, world.person(*ANALYST), world.person(*STEWARD)
     other = world.terms(purposes=["other-study"])
     agreements = {

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 
 from baybridge.agreements import store
 from baybridge.agreements.agreement import Agreement, Standing, State
-from baybridge.catalog.dataset import Access, Dataset, Version
+from baybridge.catalog.dataset import Access, Condition, Dataset, Version
 from baybridge.catalog.dataset import State as VersionState
 from baybridge.catalog.manifest import Manifest
 from baybridge.catalog.schema import Column, Schema
@@ -228,6 +228,35 @@ def test_what_is_not_published_is_refused_to_everyone_who_might_read_it(state, c
     ):
         assert code_of(granted) == code
     assert code_of(decided(asking(), by=someone(), version=version)) == "no_agreement"
+
+
+@pytest.mark.parametrize(
+    ("whole", "own", "said", "step"),
+    [
+        ("withdrawn", "withdrawn", "flights was withdrawn", "restores it"),
+        ("withdrawn", "purged", "Version 1 of", "restores it"),
+        ("purged", "purged", "flights was purged", "is left"),
+        ("published", "withdrawn", "Version 1 of", "Read version 3"),
+        ("published", "purged", "Version 1 of", "Read version 3"),
+    ],
+)
+def test_what_is_not_published_says_whether_all_of_it_is_and_names_no_version_that_cannot_be_read(whole, own, said, step):
+    version = replace(VERSION, state=VersionState(own))
+    of = replace(dataset(Access.PUBLIC, latest=3), condition=Condition(VersionState(whole)))
+    refused = decide(asking(), None, of, version, (), now=NOW)
+    assert isinstance(refused, Refusal)
+    assert said in refused.detail
+    assert step in (refused.advice.next_step or "")
+    assert ("Read version" in (refused.advice.next_step or "")) is (whole == "published")
+
+
+def test_a_version_outside_the_agreements_history_is_never_advised():
+    signed = agreement(history=History(4))
+    version = replace(VERSION, number=5, state=VersionState.WITHDRAWN)
+    refused = decided(asking(), signed, by=someone(), version=version, latest=3)
+    assert isinstance(refused, Refusal)
+    assert refused.code == "version_withdrawn"
+    assert "Wait for" in (refused.advice.next_step or "")
 
 
 def test_the_analyst_is_granted_exactly_the_terms():

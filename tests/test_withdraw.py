@@ -86,7 +86,10 @@ def test_a_withdrawn_dataset_withdraws_every_version_and_takes_no_other(flights:
     asker, owner = analyst(flights, door), steward(flights, door)
     assert owner.post(f"{AT}/withdraw", json={"reason": "Under review"}).json()["state"] == "withdrawn"
     for address in (f"{AT}/items", f"{AT}/versions/1/items", f"{AT}/versions/2/items"):
-        assert said(asker.get(address)) == (403, "version_withdrawn")
+        refused = asker.get(address)
+        assert said(refused) == (403, "version_withdrawn")
+        assert refused.json()["detail"] == "bts.flights was withdrawn by bts."
+        assert refused.json()["next_step"] == "Nothing of bts.flights is read until a steward of bts restores it."
     assert said(owner.post(f"{AT}/versions", content=MORE)) == (409, "conflict")
     assert owner.post(f"{AT}/restore").json()["state"] == "published"
     assert asker.get(f"{AT}/items").json()["version"] == 2

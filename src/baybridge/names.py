@@ -11,26 +11,31 @@ from typing import Final, Self
 from baybridge.errors import Advice, Invalid, Place
 
 _PART: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_PART_RULE: Final = "lower-case letters, digits and _, first a letter, at most 63 characters"
 _PURPOSE: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
 def parse_organization(text: str, *, parameter: str = "organization") -> str:
     """Give the organization's name back: `[a-z][a-z0-9_]*`, at most 63 characters. Raise Invalid otherwise."""
-    return _parse(_PART, text, parameter, "lower-case letters, digits and _, first a letter, at most 63 characters")
+    return _parse(_PART, text, parameter, f"A name is {_PART_RULE}.")
 
 
 def parse_purpose(text: str, *, parameter: str = "purpose") -> str:
     """Give the purpose code back: `[a-z][a-z0-9_-]*`, at most 63 characters. Raise Invalid otherwise."""
-    return _parse(_PURPOSE, text, parameter, "lower-case letters, digits, _ and -, first a letter, at most 63 characters")
+    return _parse(_PURPOSE, text, parameter, "A purpose is lower-case letters, digits, _ and -, first a letter, at most 63 characters.")
 
 
 def _parse(pattern: re.Pattern[str], text: str, parameter: str, rule: str) -> str:
     if pattern.fullmatch(text):
         return text
-    raise Invalid(
+    raise _malformed(parameter, rule, "Correct the name and try again.")
+
+
+def _malformed(parameter: str, rule: str, next_step: str) -> Invalid:
+    return Invalid(
         "invalid_request",
         f"{parameter} is not well formed.",
-        advice=Advice(rule=f"A {parameter} is {rule}.", who_can_change="you", next_step="Correct the name and try again."),
+        advice=Advice(rule=rule, who_can_change="you", next_step=next_step),
         places=(Place(parameter, rule),),
     )
 
@@ -46,9 +51,10 @@ class DatasetName:
     def parse(cls, text: str) -> Self:
         """Parse `org.name`. Raise Invalid when a part is not `[a-z][a-z0-9_]*`."""
         organization, dot, name = text.partition(".")
-        if not dot:
-            parse_organization("", parameter="dataset")
-        return cls(parse_organization(organization, parameter="dataset"), parse_organization(name, parameter="dataset"))
+        if dot and _PART.fullmatch(organization) and _PART.fullmatch(name):
+            return cls(organization, name)
+        rule = "A dataset is named AGENCY.NAME, as building.permits."
+        raise _malformed("dataset", rule, f"Correct the name and try again. Each part is {_PART_RULE}.")
 
     def __str__(self) -> str:
         return f"{self.organization}.{self.name}"

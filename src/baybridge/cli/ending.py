@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 import click
@@ -54,7 +55,8 @@ def purge(session: Session, *, dataset: str, version: int | None, reason: str, p
             plan = door.purge(dataset, reason, plan_sha256, version=version)
     session.show(plan, _plan_lines(plan))
     if not plan.purged:
-        session.note(f"Nothing was destroyed. To do it: baybridge purge {_named(dataset, version)} --reason TEXT --yes {plan.plan_sha256}")
+        again = f"baybridge purge {_named(dataset, version)} --reason {shlex.quote(reason)} --yes {plan.plan_sha256}"
+        session.note(f"Nothing was destroyed. To do it: {again}")
 
 
 def _named(dataset: str, version: int | None) -> str:

@@ -55,7 +55,7 @@ def decide(
     """
     decided = _decide(ask, principal, dataset, version, agreements, now=now, superseded=superseded)
     if isinstance(decided, Grant) and version.state is not State.PUBLISHED:
-        return refusals.not_published(dataset, version, None if decided.agreement is None else decided.agreement.id)
+        return refusals.not_published(dataset, version, decided.agreement)
     return decided
 
 

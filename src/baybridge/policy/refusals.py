@@ -82,34 +82,43 @@ def no_agreement(ask: Ask) -> Refusal:
     )
 
 
-def not_published(dataset: Dataset, version: Version, agreement: str | None) -> Refusal:
-    """The version was withdrawn, or purged."""
-    others = (
-        f"Read version {dataset.latest}, the latest." if dataset.latest else f"Wait for {dataset.name.organization} to publish another."
-    )
+def not_published(dataset: Dataset, version: Version, agreement: Agreement | None) -> Refusal:
+    """The version was withdrawn, or purged, by itself or with all of its dataset."""
+    name = dataset.name
+    what = str(name) if dataset.condition.state is version.state else f"Version {version.number} of {name}"
+    next_step, next_url = _elsewhere(dataset, agreement), f"/api/v1/collections/{name}/versions"
+    signed = None if agreement is None else agreement.id
     if version.state is State.WITHDRAWN:
         return Refusal(
             "version_withdrawn",
-            f"Version {version.number} of {dataset.name} was withdrawn by {dataset.name.organization}.",
+            f"{what} was withdrawn by {name.organization}.",
             Advice(
                 rule="What is withdrawn is read by nobody.",
-                who_can_change=f"a steward of {dataset.name.organization}, by restoring it",
-                next_step=others,
-                next_url=f"/api/v1/collections/{dataset.name}/versions",
+                who_can_change=f"a steward of {name.organization}, by restoring it",
+                next_step=next_step,
+                next_url=next_url,
             ),
-            agreement=agreement,
+            agreement=signed,
         )
     return Refusal(
         "gone",
-        f"Version {version.number} of {dataset.name} was purged.",
-        Advice(
-            rule="What was purged is destroyed.",
-            who_can_change="nobody",
-            next_step=others,
-            next_url=f"/api/v1/collections/{dataset.name}/versions",
-        ),
-        agreement=agreement,
+        f"{what} was purged.",
+        Advice(rule="What was purged is destroyed.", who_can_change="nobody", next_step=next_step, next_url=next_url),
+        agreement=signed,
     )
+
+
+def _elsewhere(dataset: Dataset, agreement: Agreement | None) -> str:
+    """What can be read instead. A version is named only where it can be read."""
+    name = dataset.name
+    if dataset.condition.state is State.WITHDRAWN:
+        return f"Nothing of {name} is read until a steward of {name.organization} restores it."
+    if dataset.condition.state is not State.PUBLISHED:
+        return f"Nothing of {name} is left to be read."
+    terms = None if agreement is None else agreement.terms
+    if dataset.latest and (terms is None or terms.history.allows(dataset.latest, latest=dataset.latest)):
+        return f"Read version {dataset.latest}, the latest."
+    return f"Wait for {name.organization} to publish another."
 
 
 def purpose_required(in_force: Sequence[Agreement]) -> Refusal:

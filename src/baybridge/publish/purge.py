@@ -61,7 +61,7 @@ class Purge:
     clock: Callable[[], datetime]
 
     def plan(self, principal: Principal, name: DatasetName, number: int | None) -> Plan:
-        """Say what would be destroyed, and destroy nothing. Raise NotFound (`gone`) for what has been already."""
+        """Say what would be destroyed, and destroy nothing. Raise NotFound (`gone`) for what has been already, Conflict for what is read."""
         with self.log.entering_refusals(name.organization, _facts(principal, name, number) | {"act": "plan_purge"}):
             require_steward(principal, name)
         with self.database.read() as connection:
@@ -101,6 +101,7 @@ class Purge:
                 self._bury(connection, name, tuple(number for of, number in finished if of == name))
 
     def _plan(self, connection: sa.Connection, dataset: Dataset, number: int | None) -> Plan:
+        _require_withdrawn(connection, dataset, number)
         going = _going(connection, dataset, number)
         held = catalog.objects_of(connection, dataset.name, [each.number for each in going])
         sides = [audit_log.side_records_about(connection, dataset.name.organization, str(dataset.name), each.number) for each in going]
@@ -192,6 +193,23 @@ def _runs(numbers: tuple[int, ...]) -> list[JSON]:
 
 def _condition(connection: sa.Connection, dataset: Dataset, number: int | None) -> Condition:
     return dataset.condition if number is None else catalog.find_numbered(connection, dataset, number).condition
+
+
+def _require_withdrawn(connection: sa.Connection, dataset: Dataset, number: int | None) -> None:
+    """Raise Conflict where what is to be purged is still published: no plan is shown for what cannot be done."""
+    if _condition(connection, dataset, number).state is not State.PUBLISHED:
+        return
+    what, pinned = (dataset.name, "") if number is None else (f"Version {number} of {dataset.name}", f" --version {number}")
+    raise Conflict(
+        "conflict",
+        f"{what} is not withdrawn.",
+        advice=Advice(
+            rule="A version is withdrawn before it is purged, and what is purged does not come back.",
+            who_can_change=f"a steward of {dataset.name.organization}",
+            next_step="Withdraw it first.",
+            next_command=f"baybridge withdraw {dataset.name}{pinned} --reason TEXT",
+        ),
+    )
 
 
 def _going(connection: sa.Connection, dataset: Dataset, number: int | None) -> tuple[Numbered, ...]:
