@@ -117,7 +117,7 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
 @click.argument("dataset", required=False)
 @door_options
 def show(session: Session, dataset: str | None) -> None:
-    """Show title, schema and versions of DATASET, or without it, which datasets there are."""
+    """Show title, schema and versions of DATASET, or list all datasets."""
     with session.door() as door:
         if dataset is None:
             listed = door.collections()
