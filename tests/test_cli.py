@@ -294,6 +294,8 @@ def test_rejected_cells_go_into_a_file_of_the_uploader_and_not_to_the_terminal(p
         ran = bay("publish", "bts.flights", bad, "--rejects", rejects, *door)
         assert (ran.code, "(rows_rejected)" in ran.err) == (8, True)
         assert "unspeakable" not in ran.out + ran.err
+        assert f"Wrote {rejects}: 1 cell.\nnext: correct the file, and publish it again: baybridge publish bts.flights FILE\n" in ran.err
+        assert "--rejects FILE" not in ran.out
         assert list(csv.reader(io.StringIO(rejects.read_text()))) == [
             ["row", "column", "rule", "value"],
             ["1", "delay", "not_integer", "unspeakable"],
@@ -301,6 +303,7 @@ def test_rejected_cells_go_into_a_file_of_the_uploader_and_not_to_the_terminal(p
         assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
         problem = bay("publish", "bts.flights", bad, "--json", *door).json()
         assert (problem["code"], problem["report"]["rows_rejected"]) == ("rows_rejected", 1)
+        assert {"rule", "who_can_change", "next_step"} <= {name for name, value in problem.items() if value}
 
 
 def test_nothing_is_declared_for_an_upload_that_could_not_be_published(place: Place, tmp_path: Path, bay: Commands) -> None:
@@ -327,6 +330,66 @@ def test_a_given_schema_is_the_contract(place: Place, tmp_path: Path, bay: Comma
     assert bay("publish", "bts.given", file, "--schema", schema, *home).code == 2
     assert bay("publish", "bts.given", file, "--schema", schema, "--dry-run", *home).code == 2
     assert bay("publish", "bts.given", file, "--schema", schema, "--null", "NA", *home).code == 2
+
+
+def test_columns_change_where_the_schema_is_given_again_and_confirmed(place: Place, tmp_path: Path, bay: Commands) -> None:
+    world, file, schema = place.world, tmp_path / "f.csv", tmp_path / "schema.json"
+    file.write_bytes(b"a,b\n1,2\n")
+    world.publish("bts.changing", b"a,b\n1,2\n", key=("a",))
+    signed = world.sign(world.terms(dataset="bts.changing", columns=["a", "b"], row_filter=None, masks={}))
+    for version, door, names in ((2, ("--home", world.root), "acd"), (3, place.as_("bts", "steward"), "ae")):
+        file.write_text(",".join(names) + "\n" + ",".join("1" for _ in names) + "\n")
+        schema.write_text(json.dumps({"fields": [{"name": name, "type": "integer"} for name in names], "primaryKey": "a"}))
+        assert bay("publish", "bts.changing", file, "--schema-change", *door).code == 2
+        refused = bay("publish", "bts.changing", file, "--schema", schema, "--json", *door).json()
+        assert refused["code"] == "schema_is_contract"
+        assert refused["next_command"] == "baybridge publish bts.changing FILE --schema SCHEMA --schema-change"
+        changed = bay("publish", "bts.changing", file, "--schema", schema, "--schema-change", "--json", *door)
+        if version == 3:  # the agreement is suspended already
+            assert (changed.code, changed.json()["version"]) == (0, 3)
+            continue
+        assert (changed.code, changed.json()["code"]) == (8, "agreements_affected")
+        assert changed.json()["next_command"] == "baybridge publish bts.changing FILE --suspend"
+        tried = bay("publish", "bts.changing", file, "--dry-run", *door)
+        assert f"  suspends {signed.id} (dot): b" in tried.out.splitlines()
+        done = bay("publish", "bts.changing", file, "--suspend", *door)
+        assert f"  suspended {signed.id} (dot): b" in done.out.splitlines()
+
+
+def test_what_is_accepted_is_printed_and_nothing_is_proposed_by_no_rows(place: Place, tmp_path: Path, bay: Commands) -> None:
+    file = tmp_path / "f.csv"
+    for number, door in enumerate((("--home", place.world.root), place.as_("bts", "steward"))):
+        name = f"bts.accepted_{number}"
+        file.write_bytes(b"code,n\n")
+        empty = bay("publish", name, file, "--accept-schema", "--json", *door)
+        assert (empty.code, empty.json()["code"]) == (8, "schema_unconfirmed")
+        file.write_bytes(b"code,n\n007,1\n")
+        done = bay("publish", name, file, "--accept-schema", *door)
+        assert [line.split() for line in done.out.splitlines()[-2:]] == [["code", "text"], ["n", "integer"]]
+        file.write_bytes(b"code,n\n")
+        assert bay("publish", name, file, *door).code == 0
+
+
+def test_show_tells_what_is_withdrawn_and_lists_datasets_and_the_nearest_name(place: Place, bay: Commands) -> None:
+    home = ("--home", place.world.root)
+    for number, door in enumerate((home, place.as_("bts", "steward"))):
+        name = f"bts.ending_{number}"
+        for _ in range(2):
+            place.world.publish(name, b"a\n1\n")
+        assert [line.split()[0] for line in bay("show", name, *door).out.splitlines()[-3:]] == ["version", "2", "1"]
+        assert "rows" not in bay("show", name, *door).out
+        bay("withdraw", name, "--version", 1, "--reason", "wrong file", *door)
+        assert bay("show", name, *door).out.splitlines()[-1].endswith("  withdrawn  wrong file")
+        bay("withdraw", name, "--reason", "under review", *door)
+        assert "  state    withdrawn, under review" in bay("show", name, *door).out.splitlines()
+        listed = [line.split() for line in bay("show", *door).out.splitlines()]
+        assert listed[0] == ["dataset", "access", "state", "latest", "title"]
+        assert [line[2] for line in listed if line[0] == name] == ["withdrawn"]
+        assert name in {each["id"] for each in bay("show", "--json", *door).json()["collections"]}
+        for mistyped in ("bts.flihgts", "btss.flights"):
+            lost = bay("show", mistyped, *door)
+            assert (lost.code, "did you mean bts.flights?" in lost.err) == (7, True)
+    assert "rows" in bay("show", "bts.many", *home).out.splitlines()[-2].split()
 
 
 def test_rows_are_printed_as_a_table_csv_ndjson_or_one_object(place: Place, bay: Commands) -> None:

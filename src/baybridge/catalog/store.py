@@ -14,8 +14,8 @@ from baybridge.catalog.dataset import Access, Condition, Dataset, Numbered, Stat
 from baybridge.catalog.manifest import ColumnStatistics, Manifest, ManifestObject
 from baybridge.catalog.schema import Schema, parse_table_schema, to_table_schema
 from baybridge.db import METADATA, UtcDateTime
-from baybridge.errors import Conflict, NotFound
-from baybridge.names import DatasetName
+from baybridge.errors import Advice, Conflict, NotFound, Place
+from baybridge.names import DatasetName, nearest
 
 DATASETS: Final = sa.Table(
     "datasets",
@@ -124,8 +124,26 @@ def require(connection: sa.Connection, name: DatasetName) -> Dataset:
     """Give the dataset. Raise NotFound."""
     dataset = find(connection, name)
     if dataset is None:
-        raise NotFound("not_found", f"There is no dataset {name}.")
+        hint = nearest(str(name), _like(connection, name))
+        raise NotFound(
+            "not_found",
+            f"There is no dataset {name}.",
+            advice=Advice(
+                rule="A dataset is there from when its steward declares it; its name is public.",
+                who_can_change="you",
+                next_step="Correct the name; the list of datasets has them all.",
+                next_command="baybridge show",
+                next_url="/api/v1/collections",
+            ),
+            places=(Place("dataset", "no such dataset", hint=hint),),
+        )
     return dataset
+
+
+def _like(connection: sa.Connection, name: DatasetName) -> Sequence[str]:
+    """The names that share a part with this one, a thousand at most: names of datasets are public."""
+    alike = sa.or_(DATASETS.c.organization == name.organization, DATASETS.c.name.endswith(f".{name.name}", autoescape=True))
+    return connection.execute(sa.select(DATASETS.c.name).where(alike).order_by(DATASETS.c.name).limit(1000)).scalars().all()
 
 
 def datasets(connection: sa.Connection, *, after: str = "", limit: int | None = None) -> tuple[Dataset, ...]:

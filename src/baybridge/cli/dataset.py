@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from baybridge.cli.printing import csv_lines, table, told, write_private
 from baybridge.cli.session import Door, Session, door_options, read_json
 from baybridge.client import RowsRejected
 from baybridge.errors import CODES, Advice, Conflict, NotFound
-from baybridge.wire.collections import DeclareRequest, PublishReport
+from baybridge.wire.collections import CollectionsShape, DeclareRequest, PublishReport, VersionShape
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -31,10 +31,19 @@ class _Upload:
     key: tuple[str, ...]
     accept_schema: bool
     dry_run: bool
+    suspend: bool
 
     def send(self, door: Door) -> PublishReport:
         source = sys.stdin.buffer if str(self.file) == "-" else told(self.file)
-        return door.publish(self.dataset, source, null=self.null, key=self.key, accept_schema=self.accept_schema, dry_run=self.dry_run)
+        return door.publish(
+            self.dataset,
+            source,
+            null=self.null,
+            key=self.key,
+            accept_schema=self.accept_schema,
+            dry_run=self.dry_run,
+            suspend=self.suspend,
+        )
 
 
 @click.command()
@@ -43,6 +52,8 @@ class _Upload:
 @click.option("--null", multiple=True, metavar="WORD", help="A word that means null, beside the empty one; repeatable.")
 @click.option("--key", default="", metavar="A,B", help="The columns of the key, by which rows are clustered.")
 @click.option("--schema", type=_FILE, help="The schema, as Frictionless Table Schema JSON. It says key and null words too.")
+@click.option("--schema-change", is_flag=True, help="Let --schema take the place of the schema of the versions that there are.")
+@click.option("--suspend", is_flag=True, help="Suspend the agreements that lose a column by this version; a dry run lists them.")
 @click.option("--accept-schema", is_flag=True, help="Confirm the schema that the file's rows propose, where there is none yet.")
 @click.option("--dry-run", is_flag=True, help="Profile and check, and write nothing.")
 @click.option("--title", help="The dataset's title.")
@@ -62,6 +73,8 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     null: tuple[str, ...],
     key: str,
     schema: Path | None,
+    schema_change: bool,
+    suspend: bool,
     accept_schema: bool,
     dry_run: bool,
     title: str | None,
@@ -78,9 +91,11 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
         raise click.UsageError("--dry-run writes nothing, and a schema is checked by declaring it: give one of --dry-run and --schema.")
     if schema is not None and (null or key):
         raise click.UsageError("The schema's missingValues and primaryKey say null words and key: leave --null and --key out.")
+    if schema_change and schema is None:
+        raise click.UsageError("--schema-change confirms another schema: give it with --schema FILE.")
     given = None if schema is None else read_json(schema, dict[str, Any])
-    declaration = DeclareRequest(title=title, description=description, access=access, schema=given)
-    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run)
+    declaration = DeclareRequest(title=title, description=description, access=access, schema=given, schema_change=schema_change)
+    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend)
     with session.door() as door:
         if not dry_run:
             _declare(door, upload, declaration)
@@ -88,22 +103,26 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
             report = upload.send(door)
         except RowsRejected as rejected:
             if rejected.report is not None:
-                _write_rejects(rejects, rejected.report)
                 if not session.as_json:
-                    session.show(None, _report_lines(rejected.report))
+                    session.show(None, _report_lines(rejected.report, rejects, schema=False))
+                _write_rejects(session, rejects, rejected.report)
             raise
-    _write_rejects(rejects, report)
-    session.show(report, _report_lines(report))
+    session.show(report, _report_lines(report, rejects, schema=accept_schema))
+    _write_rejects(session, rejects, report)
     if report.rows_rejected:
         click.get_current_context().exit(CODES["rows_rejected"].exit_code)
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", required=False)
 @door_options
-def show(session: Session, dataset: str) -> None:
-    """Show title, schema and versions of DATASET."""
+def show(session: Session, dataset: str | None) -> None:
+    """Show title, schema and versions of DATASET, or list all datasets."""
     with session.door() as door:
+        if dataset is None:
+            listed = door.collections()
+            session.show(listed, _listing_lines(listed))
+            return
         collection = door.collection(dataset)
         versions = door.versions(dataset).versions
         try:
@@ -116,6 +135,7 @@ def show(session: Session, dataset: str) -> None:
         [
             f"{collection.id}: {collection.title}",
             *([f"  {collection.description}"] if collection.description else []),
+            *([] if collection.state == "published" else [f"  state    {collection.state}, {collection.reason}"]),
             f"  access   {collection.access}",
             f"  key      {', '.join(schema.get('primaryKey', [])) or 'none'}",
             "",
@@ -124,9 +144,31 @@ def show(session: Session, dataset: str) -> None:
                 [[each["name"], each["baybridge:type"], each.get("description")] for each in schema.get("fields", [])],
             ),
             "",
-            *table(["version", "rows", "published"], [[each.version, each.rows, each.published] for each in versions]),
+            *_version_lines(versions),
         ],
     )
+
+
+def _listing_lines(listed: CollectionsShape) -> Iterator[str]:
+    rows = [[each.id, each.access, each.state, each.version, each.title] for each in listed.collections]
+    yield from table(["dataset", "access", "state", "latest", "title"], rows)
+    if any(link.rel == "next" for link in listed.links):
+        yield "There are more: all_collections() of the SDK gives every one."
+
+
+def _version_lines(versions: Sequence[VersionShape]) -> list[str]:
+    """The versions, newest first. Rows are shown where they are told, reasons where there are any."""
+    if not versions:
+        return ["no version yet"]
+    columns: list[tuple[str, list[object]]] = [
+        ("version", [each.version for each in versions]),
+        ("rows", [each.rows for each in versions]),
+        ("published", [each.published for each in versions]),
+        ("state", [each.state for each in versions]),
+        ("reason", [each.reason for each in versions]),
+    ]
+    shown = [(header, cells) for header, cells in columns if any(cell is not None for cell in cells)]
+    return table([header for header, _ in shown], list(zip(*(cells for _, cells in shown), strict=True)))
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -173,14 +215,19 @@ def _unconfirmed(dataset: str) -> Conflict:
     )
 
 
-def _write_rejects(path: Path | None, report: PublishReport) -> None:
+def _write_rejects(session: Session, path: Path | None, report: PublishReport) -> None:
     """The rejects hold values, so they go into a file of the uploader's own and not to the terminal."""
-    if path is not None:
-        rows = [[each.row, each.column, each.rule, each.value] for each in report.rejects]
-        write_private(path, csv_lines([["row", "column", "rule", "value"], *rows]))
+    if path is None:
+        return
+    rows = [[each.row, each.column, each.rule, each.value] for each in report.rejects]
+    write_private(path, csv_lines([["row", "column", "rule", "value"], *rows]))
+    session.note(f"Wrote {path}: {len(rows):,} {'cell' if len(rows) == 1 else 'cells'}.")
+    if rows:
+        session.note(f"next: correct the file, and publish it again: baybridge publish {report.dataset} FILE")
 
 
-def _report_lines(report: PublishReport) -> Iterator[str]:
+def _report_lines(report: PublishReport, rejects: Path | None, *, schema: bool) -> Iterator[str]:
+    """What a publication did. `schema` is whether it was this act that confirmed the schema; rejects were written where a file is named."""
     yield f"{report.dataset}: published version {report.version}" if report.published else f"{report.dataset}: nothing was published"
     yield f"  rows read      {report.rows_read:>12,}"
     yield f"  rows loaded    {report.rows_loaded:>12,}"
@@ -192,7 +239,14 @@ def _report_lines(report: PublishReport) -> Iterator[str]:
     if found:
         yield ""
         yield from table(["rejected in", "rule", "cells"], [[column, rule, count] for (column, rule), count in found.most_common()])
-        yield "  The rows and values: --rejects FILE"
+        if rejects is None:
+            yield "  The rows and values: --rejects FILE"
+    for each in report.suspends:
+        did = "suspended" if report.published else "suspends"
+        yield f"  {did} {each.agreement} ({each.consumer}): {', '.join(each.columns)}"
+    if report.published and schema:
+        yield ""
+        yield from table(["column", "type"], [[each["name"], each["baybridge:type"]] for each in report.schema["fields"]])
     if not report.published:
         yield ""
         types = {each["name"]: each["baybridge:type"] for each in report.schema["fields"]}

@@ -35,7 +35,15 @@ from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.publish import Declaration, Upload
 from baybridge.terms.terms import parse_instant
 from baybridge.wire.agreements import AgreementShape, AgreementsShape, UmbrellaShape, UmbrellasShape
-from baybridge.wire.collections import CollectionShape, DeclareRequest, PublishReport, PurgeShape, VersionShape, VersionsShape
+from baybridge.wire.collections import (
+    CollectionShape,
+    CollectionsShape,
+    DeclareRequest,
+    PublishReport,
+    PurgeShape,
+    VersionShape,
+    VersionsShape,
+)
 from baybridge.wire.principals import OrganizationShape, OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape, TokensShape
 from baybridge.wire.terms import TermsShape
 
@@ -138,6 +146,11 @@ class LocalOperator:
         """Revoke a token by its id."""
         self.exchange.administer.revoke_token(LOCAL_OPERATOR, token_id)
 
+    def collections(self) -> CollectionsShape:
+        """All datasets, by id."""
+        found = self.exchange.catalog.listing().datasets
+        return CollectionsShape(collections=[collection_shape(each.dataset, each.latest) for each in found])
+
     def collection(self, dataset: str) -> CollectionShape:
         """One dataset."""
         found = self.exchange.catalog.describe(DatasetName.parse(dataset))
@@ -178,13 +191,15 @@ class LocalOperator:
         key: Sequence[str] = (),
         accept_schema: bool = False,
         dry_run: bool = False,
+        suspend: bool = False,
     ) -> PublishReport:
         """Make a CSV the dataset's next version. Raise RowsRejected, with the report, where cells do not fit."""
-        upload = Upload(chunks(source), ("", *(word for word in null if word)), tuple(key), accept_schema, dry_run)
+        upload = Upload(chunks(source), ("", *(word for word in null if word)), tuple(key), accept_schema, dry_run, suspend)
         publication = self.exchange.publish.publish(LOCAL_OPERATOR, DatasetName.parse(dataset), upload)
         report = publish_report(publication)
         if publication.rows_rejected and not dry_run:
-            rejected = RowsRejected("rows_rejected", rows_rejected(publication).detail)
+            blocked = rows_rejected(publication)
+            rejected = RowsRejected("rows_rejected", blocked.detail, advice=blocked.advice)
             rejected.report = report
             raise rejected
         return report

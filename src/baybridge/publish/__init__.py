@@ -129,8 +129,8 @@ class Publish:
     def publish(self, principal: Principal, name: DatasetName, upload: Upload) -> Publication:
         """Make the upload the dataset's next version, whole or not at all.
 
-        Raise Conflict (`schema_unconfirmed`) on a first publication that neither gives nor accepts a schema. A publication with rejected
-        rows, like a dry run, comes back with `version` None and has written nothing.
+        Raise Conflict (`schema_unconfirmed`) on a first publication that neither gives nor accepts a schema, or accepts one that no row
+        proposes. A publication with rejected rows, like a dry run, comes back with `version` None and has written nothing.
         """
         with self._entering_refusals(principal, "publish", name):
             require_steward(principal, name)
@@ -144,7 +144,9 @@ class Publish:
                 return publication
             if dataset.schema is None and not upload.accept_schema:
                 raise _unconfirmed(name)
-            _require_confirmed(upload, publication.suspends)
+            if dataset.schema is None and not staged.rows_read:
+                raise _nothing_proposed(name)
+            _require_confirmed(name, upload, publication.suspends)
             with self.objects.adopting(), self._entering_refusals(principal, "publish", name):
                 manifest = self._store(workspace, staged)
                 return self._make_known(principal, dataset, upload, publication, manifest)
@@ -162,6 +164,7 @@ class Publish:
                     rule="A schema changes under published versions only where a steward confirms it.",
                     who_can_change=f"a steward of {name.organization}",
                     next_step="Send schema_change as true with it; a dry run of the next version then lists the agreements affected.",
+                    next_command=f"baybridge publish {name} FILE --schema SCHEMA --schema-change",
                 ),
             )
         if declaration.access not in (None, before.access):
@@ -219,7 +222,7 @@ class Publish:
             if present.schema not in (None, publication.schema):
                 raise Conflict("conflict", "Another schema was confirmed in the meantime; publish again.")
             suspends = _suspends(connection, present, publication.schema, version.published)
-            _require_confirmed(upload, suspends)
+            _require_confirmed(dataset.name, upload, suspends)
             upload.expected.require(present.tag())
             catalog.add_version(connection, version)
             for each in suspends:
@@ -290,7 +293,7 @@ def _suspends(connection: sa.Connection, dataset: Dataset, schema: Schema, now: 
     return affected(agreement_store.of_dataset(connection, dataset.name), before.types, schema.types, now)
 
 
-def _require_confirmed(upload: Upload, suspends: tuple[Affected, ...]) -> None:
+def _require_confirmed(name: DatasetName, upload: Upload, suspends: tuple[Affected, ...]) -> None:
     if suspends and not upload.suspend:
         raise Conflict(
             "agreements_affected",
@@ -299,6 +302,7 @@ def _require_confirmed(upload: Upload, suspends: tuple[Affected, ...]) -> None:
                 rule="A version suspends the agreements that lose a column by it, and only where its steward confirms that.",
                 who_can_change="you",
                 next_step="Publish with suspend=true, or keep the columns.",
+                next_command=f"baybridge publish {name} FILE --suspend",
             ),
             places=tuple(Place(each.agreement.id, f"names {', '.join(each.columns)}") for each in suspends),
         )
@@ -332,5 +336,18 @@ def _unconfirmed(name: DatasetName) -> Conflict:
             who_can_change="a steward of the dataset's organization",
             next_step="Look at the proposal with a dry run; then accept it, or declare a schema.",
             next_command=f"baybridge publish {name} FILE --dry-run",
+        ),
+    )
+
+
+def _nothing_proposed(name: DatasetName) -> Conflict:
+    return Conflict(
+        "schema_unconfirmed",
+        f"{name} has no schema yet, and a file without rows proposes none.",
+        advice=Advice(
+            rule="A schema is proposed by rows: without one row, nothing says what type a column has.",
+            who_can_change="a steward of the dataset's organization",
+            next_step="Declare a schema, or publish a file with rows first.",
+            next_command=f"baybridge publish {name} FILE --schema SCHEMA",
         ),
     )

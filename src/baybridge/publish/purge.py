@@ -61,7 +61,10 @@ class Purge:
     clock: Callable[[], datetime]
 
     def plan(self, principal: Principal, name: DatasetName, number: int | None) -> Plan:
-        """Say what would be destroyed, and destroy nothing. Raise NotFound (`gone`) for what has been already, Conflict for what is read."""
+        """Say what would be destroyed, and destroy nothing.
+
+        Raise NotFound (`gone`) for what has been already, Conflict for what is not withdrawn.
+        """
         with self.log.entering_refusals(name.organization, _facts(principal, name, number) | {"act": "plan_purge"}):
             require_steward(principal, name)
         with self.database.read() as connection:

@@ -93,7 +93,8 @@ def _cells_by_column(source: Source, schema: Schema) -> tuple[str, ...]:
             advice=Advice(
                 rule="A file has the columns of its dataset's schema, by exactly these names, in any order.",
                 who_can_change="you",
-                next_step="Rename, add or leave out the file's columns, or give a schema that describes this file.",
+                next_step="Rename, add or leave out the file's columns, or give a schema that describes this file; "
+                "where there are versions, with schema_change (--schema FILE --schema-change).",
             ),
             places=tuple(faults[:LISTED]),
         )

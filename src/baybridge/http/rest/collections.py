@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from baybridge.catalog.dataset import parse_access
 from baybridge.catalog.schema import parse_table_schema, queryables_schema, to_table_schema
-from baybridge.errors import Conflict, Invalid, Place
+from baybridge.errors import Advice, Conflict, Invalid, Place
 from baybridge.exchange import Exchange
 from baybridge.http.contract import Parameter
 from baybridge.http.faces import bearer, body, call, expected, json_response, parameters, signed_in, upload
@@ -227,5 +227,12 @@ def _yes(given: dict[str, str], parameter: str) -> bool:
 def rows_rejected(publication: Publication) -> Conflict:
     """The error of a publication that its rejects blocked; it names columns and rules, never values."""
     return Conflict(
-        "rows_rejected", f"{publication.rows_rejected} of {publication.rows_read} rows do not fit the schema; nothing was published."
+        "rows_rejected",
+        f"{publication.rows_rejected} of {publication.rows_read} rows do not fit the schema; nothing was published.",
+        advice=Advice(
+            rule="A version is published whole: every cell fits the schema.",
+            who_can_change="you",
+            next_step="Correct the cells that the report's rejects name, and publish the file again.",
+            next_command=f"baybridge publish {publication.dataset} FILE --rejects REJECTS",
+        ),
     )
