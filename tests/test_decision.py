@@ -322,6 +322,14 @@ def test_the_nearest_standing_is_told():
         assert (refusal.code, refusal.agreement) == (code, each.id if position < 7 else "AGR-0008")
 
 
+@pytest.mark.parametrize("state", [State.REQUESTED, State.OFFERED, State.ACCEPTED, State.AGREED])
+def test_a_negotiation_that_has_run_out_hides_no_other_reason(state):
+    dead = agreement(2, state=state, end=NOW, updated=NOW)
+    assert code_of(decided(asking(), agreement(1, state=State.REVOKED), dead, by=someone())) == "agreement_revoked"
+    assert code_of(decided(asking(), dead, by=someone())) == "no_agreement"
+    assert code_of(decided(asking(), agreement(2, state=state, end=NOW + TICK), by=someone())) == "request_pending"
+
+
 def test_terms_that_are_not_understood_are_never_skipped_for_others():
     strange = replace(agreement(1), terms=None)
     assert code_of(decided(asking(), strange, agreement(2), by=someone())) in {"agreement_ambiguous", "terms_not_understood"}

@@ -15,7 +15,7 @@ from baybridge.audit.entry import JSON
 from baybridge.errors import Conflict, Invalid
 from baybridge.principals.principal import Principal, Role, Scope, require_role
 from baybridge.principals.store import require_organization
-from baybridge.terms.terms import Terms
+from baybridge.terms.terms import Terms, require_ahead
 
 PROPOSERS = {Action.REQUEST: (Role.ANALYST, Role.STEWARD), Action.OFFER: (Role.STEWARD,)}
 SIGNING = {Side.CONSUMER: Action.SIGN_AS_CONSUMER, Side.PROVIDER: Action.SIGN_AS_PROVIDER}
@@ -25,7 +25,7 @@ def ask(desk: Desk, connection: sa.Connection, principal: Principal, terms: Term
     """A consumer asks for a new agreement."""
     consumer, provider = principal.organization, terms.dataset.organization
     require_asker(connection, principal, provider)
-    desk.check(connection, terms)
+    _require_possible(desk, connection, terms)
     if consumer == provider:
         raise Invalid("terms_invalid", "An organization needs no agreement with itself: it reads its own datasets.")
     return _begin(desk, connection, principal, terms, Action.REQUEST, consumer=consumer, umbrella=umbrella)
@@ -43,7 +43,7 @@ def succeed(desk: Desk, connection: sa.Connection, principal: Principal, before:
     action = Action.REQUEST if side_of(principal, before) is Side.CONSUMER else Action.OFFER
     require_role(principal, principal.organization, *PROPOSERS[action], scope=Scope.AGREE)
     _require_same_dataset(terms, before)
-    desk.check(connection, terms)
+    _require_possible(desk, connection, terms)
     successors.require_replaceable(connection, before, desk.clock())
     successors.require_none_open(connection, before)
     return _begin(desk, connection, principal, terms, action, consumer=before.consumer, supersedes=before.id)
@@ -92,7 +92,7 @@ def propose(
     exact = require_understood(agreement) if terms is None else terms
     _require_same_dataset(exact, agreement)
     state = transition(agreement, action, desk.clock())
-    desk.check(connection, exact)
+    _require_possible(desk, connection, exact)
     digest = exact.digest()
     if digest == agreement.terms_sha256:
         if agreement.signatures:
@@ -141,6 +141,12 @@ def _finalize(desk: Desk, connection: sa.Connection, agreement: Agreement, terms
             store.drop_references(connection, before.id)
     final = replace(final, domain_key=desk.domain_key(connection, agreement, terms, before))
     return desk.step(connection, None, final, Action.FINALIZE)
+
+
+def _require_possible(desk: Desk, connection: sa.Connection, terms: Terms) -> None:
+    """Raise Invalid for terms that do not fit the dataset's schema, or have ended before anybody has signed them."""
+    desk.check(connection, terms)
+    require_ahead(terms, desk.clock())
 
 
 def _require_same_dataset(terms: Terms, agreement: Agreement) -> None:

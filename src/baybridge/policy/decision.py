@@ -159,7 +159,7 @@ def _not_in_force(candidates: Sequence[Agreement], now: datetime) -> Refusal:
     """Refuse with the standing that is nearest to being in force, and of those the newest agreement."""
     for standing, (code, words, who) in _LIFE_CODES.items():
         for each in sorted(candidates, key=lambda agreement: agreement.updated, reverse=True):
-            if each.standing(now) is standing:
+            if _standing_of(each, now) is standing:
                 return Refusal(
                     code,
                     f"Agreement {each.id} {words}.",
@@ -174,7 +174,7 @@ def _not_in_force(candidates: Sequence[Agreement], now: datetime) -> Refusal:
                 )
     return Refusal(
         "no_agreement",
-        "Every request of your organization about this dataset was ended before it was signed.",
+        "Every request of your organization about this dataset was ended, or ran out, before it was signed.",
         Advice(
             rule="A dataset that is not public is read under an agreement in force.",
             who_can_change=f"a steward of {candidates[0].provider}, after your organization asks again",
@@ -183,6 +183,13 @@ def _not_in_force(candidates: Sequence[Agreement], now: datetime) -> Refusal:
         ),
         agreement=candidates[0].id,
     )
+
+
+def _standing_of(agreement: Agreement, now: datetime) -> Standing:
+    """Where it stands, but for a negotiation whose terms have run out: nobody can sign it, so it hides no other reason."""
+    standing = agreement.standing(now)
+    ran_out = standing is Standing.PENDING and agreement.terms is not None and now >= agreement.terms.end
+    return Standing.TERMINATED if ran_out else standing
 
 
 def _goes_on(superseded: datetime | None, now: datetime) -> bool:
