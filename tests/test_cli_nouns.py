@@ -175,7 +175,7 @@ def test_several_agreements_are_asked_for_and_signed_in_one_act(place: Place, ba
     assert [each["state"] for each in asked["agreements"]] == ["REQUESTED", "REQUESTED"]
     name, digest = asked["id"], asked["terms_sha256"]
     offered = bay("umbrella", "offer", name, *steward)
-    assert offered.out.splitlines()[-1] == f"next: baybridge umbrella sign {name} --digest {digest}"
+    assert offered.out.splitlines()[-1] == f"next: signatories of bts and dot: baybridge umbrella sign {name} --digest {digest}"
     wrong = bay("umbrella", "sign", name, "--digest", "0" * 64, *place.as_("bts", "signatory"))
     assert (wrong.code, f"baybridge umbrella show {name}" in wrong.err) == (8, True)
     bay("umbrella", "sign", name, "--digest", digest, *place.as_("bts", "signatory"))

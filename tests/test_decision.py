@@ -322,6 +322,27 @@ def test_the_nearest_standing_is_told():
         assert (refusal.code, refusal.agreement) == (code, each.id if position < 7 else "AGR-0008")
 
 
+@pytest.mark.parametrize(
+    ("state", "who"),
+    [
+        (State.REQUESTED, f"a steward of {PROVIDER}, by an offer"),
+        (State.OFFERED, f"the signatories of {PROVIDER} and {CONSUMER}"),
+        (State.ACCEPTED, f"a signatory of {PROVIDER}"),
+        (State.AGREED, f"a signatory of {CONSUMER}"),
+    ],
+)
+def test_what_is_pending_waits_for_whose_move_it_is(state, who):
+    refusal = decided(asking(), agreement(state=state), by=someone())
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.advice.who_can_change) == ("request_pending", who)
+
+
+def test_what_is_superseded_names_its_successor():
+    refusal = decided(asking(), replace(agreement(handed_over=NOW), successor="AGR-0002"), by=someone())
+    assert isinstance(refusal, Refusal)
+    assert refusal.advice.next_step == "Send Baybridge-Agreement with AGR-0002, or leave it out."
+
+
 @pytest.mark.parametrize("state", [State.REQUESTED, State.OFFERED, State.ACCEPTED, State.AGREED])
 def test_a_negotiation_that_has_run_out_hides_no_other_reason(state):
     dead = agreement(2, state=state, end=NOW, updated=NOW)
