@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import pytest
 import sqlalchemy as sa
-from conftest import FLIGHTS, ROLES, Server, World, make_world, serving
+from conftest import FLIGHTS, ROLES, Server, World, make_world, serving, wait_until
 from negotiating import in_state, log, outcome, perform, stored, who
 
 from baybridge.agreements import store
@@ -245,9 +245,9 @@ def test_signatures_that_an_agreement_no_longer_carries_are_gone(parties: World)
 
 
 def test_terms_that_are_over_cannot_be_signed(parties: World) -> None:
-    now = datetime.now(UTC)
-    start, end = (now - timedelta(days=2)).isoformat(), (now - timedelta(days=1)).isoformat()
-    agreement = in_state(parties, "OFFERED", start=start, end=end)
+    end = datetime.now(UTC) + timedelta(seconds=1)
+    agreement = in_state(parties, "OFFERED", end=end.isoformat())
+    wait_until(lambda: datetime.now(UTC) > end)
     database = stored(parties)
     for side in ("bts", "dot"):
         assert outcome(lambda side=side: perform(parties, agreement.id, "sign", parties.person(side, "signatory"))) == "conflict"

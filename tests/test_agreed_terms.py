@@ -53,6 +53,7 @@ REFUSED_TERMS: list[tuple[dict[str, object], str, str | None, str | None]] = [
     ({"start": "0001-01-01T00:00:00+14:00"}, "invalid_request", "start", None),
     ({"start": "2030-01-01T00:00:00Z", "end": "2030-01-01T00:00:00Z"}, "terms_invalid", "end", None),
     ({"start": "2030-01-01T00:00:00Z", "end": "2030-01-01T05:00:00+06:00"}, "terms_invalid", "end", None),
+    ({"start": "2020-01-01T00:00:00Z", "end": "2021-01-01T00:00:00Z"}, "terms_invalid", "end", None),
     ({"row_filter": "origin ="}, "filter_invalid", None, None),
     ({"row_filter": ""}, "filter_invalid", None, None),
     ({"row_filter": "orgin = 'JFK'"}, "unknown_column", None, "origin"),
@@ -92,6 +93,14 @@ def test_what_cannot_be_asked_for_cannot_be_offered(
     terms = parties.terms(**changes)
     assert outcome(lambda: parties.exchange.agree.offer(parties.person("bts", "steward"), agreement.id, terms)) == wanted
     assert stored(parties) == database
+
+
+def test_terms_that_have_ended_are_neither_countered_nor_taken_on(parties: World) -> None:
+    agree, analyst = parties.exchange.agree, parties.person("dot", "analyst")
+    ended = parties.terms(start="2020-01-01T00:00:00Z", end="2021-01-01T00:00:00Z")
+    asked, signed = in_state(parties, "REQUESTED"), in_state(parties, "FINALIZED")
+    assert outcome(lambda: agree.counter(analyst, asked.id, ended)) == "terms_invalid"
+    assert outcome(lambda: agree.succeed(analyst, signed.id, ended)) == "terms_invalid"
 
 
 def test_an_offer_cannot_be_about_another_dataset(parties: World) -> None:

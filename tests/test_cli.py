@@ -430,6 +430,31 @@ def test_a_table_is_aligned_and_cuts_nothing() -> None:
     assert printable("é — 日本 \u202e\x00") == "é — 日本 \\u202e\\x00"
 
 
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_what_to_do_next_is_told_in_the_words_of_the_command_line(tmp_path: Path, bay: Commands, as_json: tuple[str, ...]) -> None:
+    world, token = make_world(tmp_path / "home"), tmp_path / "token"
+    world.publish("bts.flights", FLIGHTS, key=("flight",))
+    token.write_text(world.secrets["dot", "analyst"])
+    agree, old = world.exchange.agree, world.sign(world.terms())
+    new = agree.succeed(world.person("dot", "analyst"), old.id, None)
+    for side in ("bts", "dot"):
+        agree.sign(world.person(side, "signatory"), new.id, new.terms_sha256)
+    other = world.sign(world.terms())
+    purpose, who = ("--purpose", "noise-study"), ("--token-file", token)
+    asked = {
+        "Use --token-file FILE, or set BAYBRIDGE_TOKEN.": purpose,
+        f"Use --agreement with one of: {new.id}, {other.id}.": (*purpose, *who),
+        "Use --purpose with one of: noise-study.": who,
+        f"Use --agreement {new.id}, or leave it out.": (*purpose, *who, "--agreement", old.id),
+    }
+    with serving(world.root) as server:
+        for words, options in asked.items():
+            ran = bay("get", "bts.flights", *options, "--url", server.url, *as_json)
+            told = ran.out if as_json else ran.err
+            assert (words in told, "Send " in told) == (True, False), told
+    world.exchange.close()
+
+
 def test_what_is_asked_for_is_what_is_signed(place: Place, tmp_path: Path, bay: Commands) -> None:
     terms = place.world.terms(purposes=["by-command"])
     options = [
@@ -444,12 +469,14 @@ def test_what_is_asked_for_is_what_is_signed(place: Place, tmp_path: Path, bay: 
     assert len(bay("agreement", "list", "--json", *place.as_("dot", "analyst")).json()["agreements"]) == before
     file = tmp_path / "terms.json"
     file.write_text(json.dumps(tried["terms"]))
-    asked = bay("agreement", "request", "--file", file, "--json", *place.as_("dot", "analyst")).json()
-    assert asked["terms_sha256"] == tried["terms_sha256"]
-    name, digest = asked["id"], asked["terms_sha256"]
+    asked = bay("agreement", "request", "--file", file, *place.as_("dot", "analyst")).out.splitlines()
+    name, digest = asked[0].partition(":")[0], tried["terms_sha256"]
+    assert asked[-1] == f"next: a steward of bts: baybridge agreement offer {name}"
+    sign = f"baybridge agreement sign {name} --digest {digest}"
     offered = bay("agreement", "offer", name, *place.as_("bts", "steward"))
-    assert offered.out.splitlines()[-1] == f"next: baybridge agreement sign {name} --digest {digest}"
-    bay("agreement", "sign", name, "--digest", digest, *place.as_("bts", "signatory"))
+    assert offered.out.splitlines()[-1] == f"next: signatories of bts and dot: {sign}"
+    first = bay("agreement", "sign", name, "--digest", digest, *place.as_("bts", "signatory"))
+    assert first.out.splitlines()[-1] == f"next: a signatory of dot: {sign}", "the move is the other side's"
     signed = bay("agreement", "sign", name, "--digest", digest, "--json", *place.as_("dot", "signatory")).json()
     assert signed["state"] == "ACTIVE"
     assert [each["organization"] for each in signed["signatures"]] == ["bts", "dot"]

@@ -179,7 +179,7 @@ def test_several_agreements_are_asked_for_and_signed_in_one_act(place: Place, ba
     assert [each["state"] for each in asked["agreements"]] == ["REQUESTED", "REQUESTED"]
     name, digest = asked["id"], asked["terms_sha256"]
     offered = bay("umbrella", "offer", name, *steward)
-    assert offered.out.splitlines()[-1] == f"next: baybridge umbrella sign {name} --digest {digest}"
+    assert offered.out.splitlines()[-1] == f"next: signatories of bts and dot: baybridge umbrella sign {name} --digest {digest}"
     wrong = bay("umbrella", "sign", name, "--digest", "0" * 64, *place.as_("bts", "signatory"))
     assert (wrong.code, f"baybridge umbrella show {name}" in wrong.err) == (8, True)
     bay("umbrella", "sign", name, "--digest", digest, *place.as_("bts", "signatory"))
@@ -243,12 +243,11 @@ def test_a_refused_answer_leaves_the_file_as_it_was(place: Place, bay: Commands,
     assert [path.name for path in tmp_path.glob(".*.part")] == []
 
 
-def test_a_bar_is_drawn_on_a_terminal_and_nowhere_else(place: Place, tmp_path: Path) -> None:
+def at_a_terminal(*arguments: object) -> tuple[subprocess.CompletedProcess[str], str]:
+    """Run a command whose standard error is a terminal: what came of it, and what stood there."""
     theirs, ours = pty.openpty()
-    out = tmp_path / "flights.csv"
-    arguments = ["get", "bts.flights", "--purpose", "noise-study", "--output", str(out), *map(str, place.as_("dot", "analyst"))]
     ran = subprocess.run(
-        [sys.executable, "-m", "baybridge.cli.main", *arguments],
+        [sys.executable, "-m", "baybridge.cli.main", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=ours,
         text=True,
@@ -258,6 +257,15 @@ def test_a_bar_is_drawn_on_a_terminal_and_nowhere_else(place: Place, tmp_path: P
     os.close(ours)
     drawn = os.read(theirs, 10_000).decode()
     os.close(theirs)
+    return ran, drawn
+
+
+def test_a_bar_is_drawn_on_a_terminal_and_nowhere_else(place: Place, tmp_path: Path) -> None:
+    out = tmp_path / "flights.csv"
+    ran, drawn = at_a_terminal(
+        *("get", "bts.flights", "--purpose", "noise-study", "--output", out),
+        *place.as_("dot", "analyst"),
+    )
     assert ran.returncode == 0
     assert ran.stdout.startswith(f"Wrote {out}: ")
     assert f"{out.stat().st_size} bytes" in drawn
@@ -282,6 +290,27 @@ def test_a_log_is_proved_to_have_grown_only_and_a_forged_checkpoint_is_not(place
     assert (told.code, "FAILED: does not go on from" in told.out) == (9, True)
 
 
+def test_a_file_that_is_no_checkpoint_is_a_mistake_and_no_finding(place: Place, bay: Commands, tmp_path: Path) -> None:
+    stray = tmp_path / "stray"
+    for content in (b"", b"not a checkpoint\n", b"\x00\xff" * 9, b"origin\n7\nroot\n\n"):
+        stray.write_bytes(content)
+        for act in (("verify", "bts", *place.as_("bts", "auditor")), ("prove", "bts", "--url", place.server.url)):
+            ran = bay("audit", *act, "--checkpoint", stray)
+            assert (ran.code, f"{stray} is not a checkpoint." in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "ndjson"])
+def test_a_page_says_its_entry_to_programs_and_to_people_at_a_terminal(place: Place, bay: Commands, form: str) -> None:
+    ask = ("get", "bts.flights", "--purpose", "noise-study", "--limit", 2, *place.as_("dot", "analyst"))
+    found = bay(*ask, "--json").json()
+    organization, _, index = found["entry"].partition("/")
+    assert found["entries"] == [found["entry"]]
+    assert bay("audit", "receipt", organization, index, *place.as_("dot", "analyst")).code == 0
+    assert "Entry " not in bay(*ask, "--format", form).err
+    _, drawn = at_a_terminal(*ask, "--format", form)
+    assert f"Entry {organization}/{int(index) + 2}" in drawn.splitlines()
+
+
 def test_a_receipt_is_fetched_and_checked_with_the_network_off(place: Place, bay: Commands, tmp_path: Path) -> None:
     saved = bay(
         *("get", "bts.flights", "--purpose", "noise-study", "--output", tmp_path / "f.csv", "--json"), *place.as_("dot", "analyst")
@@ -295,6 +324,12 @@ def test_a_receipt_is_fetched_and_checked_with_the_network_off(place: Place, bay
         checked = bay("audit", "check-receipt", proof, "--key", key, "--json").json()
         assert (checked["index"], checked["kind"]) == (int(index), "disclosure")
     assert bay("audit", "receipt", organization, index, *place.as_("dot", "analyst")).out == proof.read_text()
+    held = tmp_path / "key"
+    held.write_text(f"{key}\n")
+    told = bay("audit", "check-receipt", proof, "--key", held)
+    rows = len((tmp_path / "f.csv").read_text().splitlines()) - 1
+    of_read = {name: str(saved["provenance"][name]) for name in ("agreement", "dataset", "version")} | {"rows": str(rows)}
+    assert dict(line.split() for line in told.out.splitlines()[1:]) == of_read
     forged = tmp_path / "forged"
     forged.write_text(proof.read_text().replace(f"index {index}", f"index {int(index) - 1}"))
     assert bay("audit", "check-receipt", forged, "--key", key).code == 9

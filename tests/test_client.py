@@ -332,6 +332,27 @@ def test_a_read_is_asked_once_where_waiting_cannot_help(answer: Answer, patience
     assert len(small.asked) == 1
 
 
+def test_a_token_may_end_as_its_file_does(exchange: World, server: Server) -> None:
+    with Client(server.url, f" {exchange.secrets['dot', 'analyst']}\r\n") as client:
+        assert client.whoami().organization == "dot"
+
+
+@pytest.mark.parametrize("name", ["properties", "sortby"])
+def test_one_text_is_not_a_list_of_names(name: str) -> None:
+    with Client("http://127.0.0.1:1") as client:
+        error = refusal(client.items, "bts.flights", **{name: "flight"})
+    assert (error.code, error.places[0].parameter) == ("invalid_request", name)
+    assert "a list of names" in error.detail
+
+
+@pytest.mark.parametrize("method", ["items", "pages", "rows", "table", "stream_rows", "download"])
+def test_an_argument_that_no_question_has_is_told_in_the_methods_name(method: str, tmp_path: Path) -> None:
+    path = (tmp_path / "rows.csv",) if method == "download" else ()
+    with Client("http://127.0.0.1:1") as client, pytest.raises(TypeError) as wrong:
+        getattr(client, method)("bts.flights", *path, sort_by=["flight"])
+    assert str(wrong.value) == f"{method}() got an unexpected keyword argument 'sort_by'. Did you mean 'sortby'?"
+
+
 @pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "ünicode"])
 def test_a_malformed_token_is_refused_before_anything_is_sent_and_never_repeated(token: str) -> None:
     error = refusal(Client, "http://127.0.0.1:1", token)

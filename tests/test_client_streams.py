@@ -143,12 +143,6 @@ def test_an_answer_that_cannot_show_its_end_is_not_taken(file_of: File, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-@BOTH_FILES
-def test_a_file_that_cannot_be_made_is_said_and_the_connection_is_let_go(file_of: File, tmp_path: Path) -> None:
-    with sending(WHOLE) as url, pytest.raises(FileNotFoundError):
-        file_of(url, tmp_path / "nowhere" / "rows.ndjson")
-
-
 def test_a_stream_is_asked_for_again_until_it_begins_and_never_after(tmp_path: Path) -> None:
     with sending(BUSY, WHOLE) as url, Client(url) as client:
         assert len(list(client.stream_rows("a.b"))) == 3
@@ -215,6 +209,17 @@ def test_streamed_rows_take_no_memory_that_grows_with_them() -> None:
         tracemalloc.stop()
     assert rows == 64 * 300
     assert peak < len(whole) / 8
+
+
+@BOTH_FILES
+@pytest.mark.parametrize("place", ["nowhere/rows.ndjson", "file/rows.ndjson", "."])
+def test_a_download_that_has_no_place_is_not_asked_for(tmp_path: Path, file_of: File, place: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(exceptions.Invalid) as refused:
+        file_of("http://127.0.0.1:1", tmp_path / place)  # where nothing answers: Unreachable, had it been asked
+    assert str((tmp_path / place).parent) in refused.value.detail
+    assert refused.value.advice.next_step is not None
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_download_that_is_given_up_leaves_no_file(tmp_path: Path) -> None:

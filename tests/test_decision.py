@@ -351,6 +351,35 @@ def test_the_nearest_standing_is_told():
         assert (refusal.code, refusal.agreement) == (code, each.id if position < 7 else "AGR-0008")
 
 
+@pytest.mark.parametrize(
+    ("state", "who"),
+    [
+        (State.REQUESTED, f"a steward of {PROVIDER}, by an offer"),
+        (State.OFFERED, f"the signatories of {PROVIDER} and {CONSUMER}"),
+        (State.ACCEPTED, f"a signatory of {PROVIDER}"),
+        (State.AGREED, f"a signatory of {CONSUMER}"),
+    ],
+)
+def test_what_is_pending_waits_for_whose_move_it_is(state, who):
+    refusal = decided(asking(), agreement(state=state), by=someone())
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.advice.who_can_change) == ("request_pending", who)
+
+
+def test_what_is_superseded_names_its_successor():
+    refusal = decided(asking(), replace(agreement(handed_over=NOW), successor="AGR-0002"), by=someone())
+    assert isinstance(refusal, Refusal)
+    assert refusal.advice.next_step == "Send Baybridge-Agreement with AGR-0002, or leave it out."
+
+
+@pytest.mark.parametrize("state", [State.REQUESTED, State.OFFERED, State.ACCEPTED, State.AGREED])
+def test_a_negotiation_that_has_run_out_hides_no_other_reason(state):
+    dead = agreement(2, state=state, end=NOW, updated=NOW)
+    assert code_of(decided(asking(), agreement(1, state=State.REVOKED), dead, by=someone())) == "agreement_revoked"
+    assert code_of(decided(asking(), dead, by=someone())) == "no_agreement"
+    assert code_of(decided(asking(), agreement(2, state=state, end=NOW + TICK), by=someone())) == "request_pending"
+
+
 def test_terms_that_are_not_understood_are_never_skipped_for_others():
     strange = replace(agreement(1), terms=None)
     assert code_of(decided(asking(), strange, agreement(2), by=someone())) in {"agreement_ambiguous", "terms_not_understood"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from negotiating import log, outcome, perform
 
 from baybridge.agreements.agreement import Agreement, Standing
-from baybridge.agreements.store import find
+from baybridge.agreements.store import find, save
 from baybridge.errors import BaybridgeError
 from baybridge.principals.principal import LOCAL_OPERATOR
 
@@ -127,30 +127,84 @@ def test_a_successor_with_a_later_start_takes_over_then_and_not_before(parties: 
     assert [second.standing(when) for when in (start - moment, start)] == [Standing.SCHEDULED, Standing.ACTIVE]
 
 
+def refusal(act: Callable[[], object]) -> BaybridgeError:
+    with pytest.raises(BaybridgeError) as refused:
+        act()
+    return refused.value
+
+
+def rival_of(world: World, successor: Agreement) -> Agreement:
+    """A second open successor of the same agreement, as an earlier release let be made."""
+    agree = world.exchange.agree
+    other = agree.request(world.person("dot", "analyst"), world.terms())
+    with world.exchange.database.write() as connection:
+        save(connection, replace(other, supersedes=successor.supersedes))
+    return show(world, other)
+
+
 def test_an_agreement_has_one_successor_unless_that_was_revoked(parties: World) -> None:
     agree = parties.exchange.agree
     first = parties.sign(parties.terms())
     later = (datetime.now(UTC) + timedelta(days=30)).isoformat()
-    rival = agree.succeed(parties.person("bts", "steward"), first.id, None)
-    assert (rival.state, rival.terms_sha256) == ("OFFERED", first.terms_sha256)
     second = succeed(parties, first, start=later)
     assert outcome(lambda: agree.succeed(parties.person("dot", "analyst"), first.id, None)) == "conflict"
-    perform(parties, rival.id, "sign_as_consumer")
-    before = show(parties, rival)
-    assert outcome(lambda: perform(parties, rival.id, "sign_as_provider")) == "conflict"
-    assert show(parties, rival) == before, "nothing of the refused signature stays"
     perform(parties, second.id, "revoke")
-    assert perform(parties, rival.id, "sign_as_provider").took_over is not None
-    assert show(parties, first).successor == rival.id
+    third = agree.succeed(parties.person("bts", "steward"), first.id, None)
+    assert (third.state, third.terms_sha256) == ("OFFERED", first.terms_sha256)
+    perform(parties, third.id, "sign_as_consumer")
+    assert perform(parties, third.id, "sign_as_provider").took_over is not None
+    assert show(parties, first).successor == third.id
 
 
-@pytest.mark.parametrize("act", ["revoke"])
-def test_what_was_ended_for_good_has_no_successor(parties: World, act: str) -> None:
+def test_no_second_successor_is_begun_while_one_is_open(parties: World) -> None:
+    agree = parties.exchange.agree
     first = parties.sign(parties.terms())
-    begun = parties.exchange.agree.succeed(parties.person("dot", "analyst"), first.id, None)
-    perform(parties, begun.id, "sign_as_provider")
-    perform(parties, first.id, act)
-    assert outcome(lambda: perform(parties, begun.id, "sign_as_consumer")) == "conflict"
+    begun = agree.succeed(parties.person("dot", "analyst"), first.id, None)
+    for side in (("dot", "analyst"), ("bts", "steward")):
+        refused = refusal(lambda side=side: agree.succeed(parties.person(*side), first.id, None))
+        assert refused.code == "conflict"
+        assert begun.id in refused.detail
+        assert begun.id in (refused.advice.next_step or "")
+    perform(parties, begun.id, "terminate")
+    assert agree.succeed(parties.person("dot", "analyst"), first.id, None).supersedes == first.id
+
+
+@pytest.mark.parametrize(("act", "code"), [("hand over", "superseded"), ("revoke", "revoked"), ("expire and close", "closed")])
+def test_what_ends_an_agreement_ends_its_open_successors(parties: World, act: str, code: str) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    first = parties.sign(parties.terms(end=soon.isoformat()) if code == "closed" else parties.terms())
+    begun = parties.exchange.agree.succeed(parties.person("dot", "analyst"), first.id, parties.terms())
+    rival = rival_of(parties, begun)
+    entries = len(log(parties))
+    if code == "superseded":
+        perform(parties, begun.id, "sign_as_provider")
+        perform(parties, begun.id, "sign_as_consumer")
+        ended = [rival]
+    else:
+        if code == "closed":
+            wait_until(lambda: datetime.now(UTC) > soon)
+        perform(parties, first.id, act.rpartition(" ")[2])
+        ended = [rival, begun]
+    assert [(show(parties, each).state, show(parties, each).code) for each in ended] == [("TERMINATED", code)] * len(ended)
+    entered = [each for each in log(parties)[entries:] if each.get("act") == "terminate"]
+    assert [(each["agreement"], each["code"], each["actor"]["principal"]) for each in entered] == [
+        (each.id, code, "server") for each in ended
+    ]
+
+
+def test_a_successor_that_cannot_take_its_place_is_refused_at_the_first_signature(parties: World) -> None:
+    first = parties.sign(parties.terms())
+    second = succeed(parties, first)
+    stray = rival_of(parties, second)
+    refused = refusal(lambda: perform(parties, stray.id, "sign_as_provider"))
+    assert refused.code == "conflict"
+    assert first.id in refused.detail
+    assert show(parties, stray).signatures == ()
+
+
+def test_what_was_ended_for_good_has_no_successor(parties: World) -> None:
+    first = parties.sign(parties.terms())
+    perform(parties, first.id, "revoke")
     assert outcome(lambda: parties.exchange.agree.succeed(parties.person("dot", "analyst"), first.id, None)) == "conflict"
 
 

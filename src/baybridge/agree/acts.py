@@ -10,7 +10,7 @@ from typing import Self
 
 import sqlalchemy as sa
 
-from baybridge.agree import moves
+from baybridge.agree import moves, successors
 from baybridge.agree.desk import Desk
 from baybridge.agree.guards import (
     parse_approvers,
@@ -147,7 +147,9 @@ class Agree:
             after = replace(agreement, state=state, statement=parse_text(statement, "statement"))
             store.drop_references(connection, agreement.id)
             digest = hashlib.sha256((after.statement or "").encode()).hexdigest()
-            return self.desk.step(connection, principal, after, Action.CLOSE, {"statement_sha256": digest})
+            after = self.desk.step(connection, principal, after, Action.CLOSE, {"statement_sha256": digest})
+            successors.end_open(self.desk, connection, after, code="closed")
+            return after
 
         return self._act(principal, agreement_id, "close", closed)
 
@@ -191,15 +193,18 @@ class Agree:
         )
 
     def _stop(self, principal: Principal, agreement_id: str, action: Action, reason: str) -> Agreement:
-        def stopped(connection: sa.Connection, agreement: Agreement) -> Agreement:
+        def stop(connection: sa.Connection, agreement: Agreement) -> Agreement:
             require_role(principal, agreement.provider, Role.STEWARD, Role.SIGNATORY, scope=Scope.AGREE)
             state = transition(agreement, action, self.desk.clock())
             if action is Action.REVOKE:
                 store.drop_references(connection, agreement.id)
             after = replace(agreement, state=state, reason=parse_text(reason, "reason"), code=None)
-            return self.desk.step(connection, principal, after, action)
+            stopped = self.desk.step(connection, principal, after, action)
+            if action is Action.REVOKE:
+                successors.end_open(self.desk, connection, stopped, code="revoked")
+            return stopped
 
-        return self._act(principal, agreement_id, action.word, stopped)
+        return self._act(principal, agreement_id, action.word, stop)
 
     def _require_fitting(self, connection: sa.Connection, agreement: Agreement, terms: Terms) -> None:
         try:

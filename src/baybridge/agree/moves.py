@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 
 import sqlalchemy as sa
 
+from baybridge.agree import successors
 from baybridge.agree.desk import Desk
 from baybridge.agree.guards import require_approved, require_digest, require_person, require_two_persons, require_understood, side_of
 from baybridge.agreements import store
 from baybridge.agreements.agreement import SIDES, TRANSITIONS, Action, Agreement, Side, Signature, State, transition
 from baybridge.audit.entry import JSON
-from baybridge.errors import Advice, Conflict, Invalid
+from baybridge.errors import Conflict, Invalid
 from baybridge.principals.principal import Principal, Role, Scope, require_role
 from baybridge.principals.store import require_organization
-from baybridge.terms.terms import Terms
+from baybridge.terms.terms import Terms, require_ahead
 
 PROPOSERS = {Action.REQUEST: (Role.ANALYST, Role.STEWARD), Action.OFFER: (Role.STEWARD,)}
 SIGNING = {Side.CONSUMER: Action.SIGN_AS_CONSUMER, Side.PROVIDER: Action.SIGN_AS_PROVIDER}
@@ -25,7 +25,7 @@ def ask(desk: Desk, connection: sa.Connection, principal: Principal, terms: Term
     """A consumer asks for a new agreement."""
     consumer, provider = principal.organization, terms.dataset.organization
     require_asker(connection, principal, provider)
-    desk.check(connection, terms)
+    _require_possible(desk, connection, terms)
     if consumer == provider:
         raise Invalid("terms_invalid", "An organization needs no agreement with itself: it reads its own datasets.")
     return _begin(desk, connection, principal, terms, Action.REQUEST, consumer=consumer, umbrella=umbrella)
@@ -43,8 +43,9 @@ def succeed(desk: Desk, connection: sa.Connection, principal: Principal, before:
     action = Action.REQUEST if side_of(principal, before) is Side.CONSUMER else Action.OFFER
     require_role(principal, principal.organization, *PROPOSERS[action], scope=Scope.AGREE)
     _require_same_dataset(terms, before)
-    desk.check(connection, terms)
-    require_replaceable(connection, before, desk.clock())
+    _require_possible(desk, connection, terms)
+    successors.require_replaceable(connection, before, desk.clock())
+    successors.require_none_open(connection, before)
     return _begin(desk, connection, principal, terms, action, consumer=before.consumer, supersedes=before.id)
 
 
@@ -91,7 +92,7 @@ def propose(
     exact = require_understood(agreement) if terms is None else terms
     _require_same_dataset(exact, agreement)
     state = transition(agreement, action, desk.clock())
-    desk.check(connection, exact)
+    _require_possible(desk, connection, exact)
     digest = exact.digest()
     if digest == agreement.terms_sha256:
         if agreement.signatures:
@@ -110,6 +111,7 @@ def sign(desk: Desk, connection: sa.Connection, principal: Principal, agreement:
     terms = require_understood(agreement)
     now = desk.clock()
     state = transition(agreement, SIGNING[side], now)
+    successors.require_predecessor(connection, agreement, now)
     require_two_persons(connection, principal, agreement)
     require_digest(terms_sha256, agreement.terms_sha256, f"baybridge agreement show {agreement.id}")
     if now >= terms.end:
@@ -131,9 +133,9 @@ def _finalize(desk: Desk, connection: sa.Connection, agreement: Agreement, terms
     final = replace(agreement, state=transition(agreement, Action.FINALIZE, now))
     before = None if agreement.supersedes is None else store.find(connection, agreement.supersedes)
     if before is not None:
-        require_replaceable(connection, before, now)
         at = max(now, terms.start)
         desk.step(connection, None, replace(before, successor=agreement.id, handed_over=at), Action.SUPERSEDE)
+        successors.end_open(desk, connection, before, code="superseded", but=agreement.id)
         final = replace(final, took_over=at)
         if at <= now:
             store.drop_references(connection, before.id)
@@ -141,23 +143,10 @@ def _finalize(desk: Desk, connection: sa.Connection, agreement: Agreement, terms
     return desk.step(connection, None, final, Action.FINALIZE)
 
 
-def require_replaceable(connection: sa.Connection, agreement: Agreement, now: datetime) -> None:
-    """Raise Conflict unless another agreement may take its place: it has come to life, has not ended for good, and has no successor."""
-    transition(agreement, Action.SUPERSEDE, now)
-    if agreement.successor is None:
-        return
-    successor = store.find(connection, agreement.successor)
-    if successor.state is not State.REVOKED:
-        raise Conflict(
-            "conflict",
-            f"Agreement {successor.id} is to take the place of {agreement.id} already.",
-            advice=Advice(
-                rule="An agreement has one successor.",
-                who_can_change="the two parties",
-                next_step=f"Begin the successor of {successor.id}.",
-                next_command=f"baybridge agreement show {successor.id}",
-            ),
-        )
+def _require_possible(desk: Desk, connection: sa.Connection, terms: Terms) -> None:
+    """Raise Invalid for terms that do not fit the dataset's schema, or have ended before anybody has signed them."""
+    desk.check(connection, terms)
+    require_ahead(terms, desk.clock())
 
 
 def _require_same_dataset(terms: Terms, agreement: Agreement) -> None:

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from baybridge.cli.dataset import names
-from baybridge.cli.printing import table
+from baybridge.cli.printing import next_move, table
 from baybridge.cli.session import Door, Session, door_options, read_json
 from baybridge.terms.terms import Terms
 from baybridge.wire.agreements import AgreementShape
@@ -264,8 +264,9 @@ def _lines(shape: AgreementShape) -> Iterator[str]:
     for what, said in related:
         if said is not None:
             yield f"  {what:<12}{said}"
-    if shape.state in {"OFFERED", "AGREED", "ACCEPTED"}:
-        yield f"next: baybridge agreement sign {shape.id} --digest {shape.terms_sha256}"
+    yield from next_move(shape.state, shape.provider, shape.consumer, f"agreement sign {shape.id} --digest {shape.terms_sha256}")
+    if shape.state == "REQUESTED":
+        yield f"next: a steward of {shape.provider}: baybridge agreement offer {shape.id}"
 
 
 def _terms_lines(terms: TermsShape) -> Iterator[str]:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import click
 
-from baybridge.audit.checkpoint import Verifier, encode_base64
+from baybridge.audit.checkpoint import Checkpoint, Verifier, encode_base64
+from baybridge.audit.entry import JSON
 from baybridge.cli.printing import write_private
 from baybridge.cli.session import Session, door_options, home_option, json_option, server_options
 from baybridge.client import Client, LogVerdict, receipts
-from baybridge.errors import CODES
+from baybridge.errors import CODES, Corrupt
 
+_BLANK: Final = "\n\n"
 _NOTE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _key(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
+    """A verifier key as it was given, or as the file has it that was named in its place."""
+    if given is None or not Path(given).is_file():
+        return given
+    return Path(given).read_text(encoding="utf-8", errors="replace").strip()
 
 
 @click.group()
@@ -42,7 +52,9 @@ def checkpoint(session: Session, organization: str, out: Path | None) -> None:
 @audit.command("verify")
 @click.argument("organization", required=False)
 @click.option("--checkpoint", "checkpoints", multiple=True, type=_NOTE, help="A checkpoint that was kept elsewhere; repeatable.")
-@click.option("--key", help="The log's verifier key as it was kept elsewhere: every later key must have been handed over to.")
+@click.option(
+    "--key", callback=_key, help="The log's key (or a file with it) as kept elsewhere: every later key must have been handed over to."
+)
 @door_options
 def verify(session: Session, organization: str | None, checkpoints: tuple[Path, ...], key: str | None) -> None:
     """Hash every entry of a log again, and compare with its checkpoints. Exit code 9 when something does not hold.
@@ -50,7 +62,7 @@ def verify(session: Session, organization: str | None, checkpoints: tuple[Path, 
     With --home: of ORGANIZATION, or of every log. Over HTTP, with an auditor's token: of ORGANIZATION, or of the token's own; the entries
     are fetched and hashed here.
     """
-    notes = {path: path.read_text(encoding="utf-8", errors="replace") for path in checkpoints}
+    notes = {path: _note(path) for path in checkpoints}
     with session.door() as door:
         if organization is not None:
             logs: tuple[str, ...] = (organization,)
@@ -68,14 +80,16 @@ def verify(session: Session, organization: str | None, checkpoints: tuple[Path, 
 @audit.command("prove")
 @click.argument("organization")
 @click.option("--checkpoint", "checkpoints", multiple=True, required=True, type=_NOTE, help="A checkpoint that you kept; repeatable.")
-@click.option("--key", help="The log's verifier key as it was kept elsewhere: every later key must have been handed over to.")
+@click.option(
+    "--key", callback=_key, help="The log's key (or a file with it) as kept elsewhere: every later key must have been handed over to."
+)
 @server_options
 def prove(session: Session, organization: str, checkpoints: tuple[Path, ...], key: str | None) -> None:
     """Prove that the log of ORGANIZATION only grew since the checkpoints that you kept. It needs no role, and fetches no entries.
 
     The server proves it by hashes, and they are checked here. Exit code 9 when it does not hold.
     """
-    notes = [path.read_text(encoding="utf-8", errors="replace") for path in checkpoints]
+    notes = [_note(path) for path in checkpoints]
     with session.client() as client:
         keys = client.keys(organization)
         if key is not None:
@@ -114,7 +128,12 @@ def receipt(session: Session, organization: str, index: int, out: Path | None) -
 
 @audit.command("check-receipt")
 @click.argument("file", type=_NOTE)
-@click.option("--key", required=True, help="The log's verifier key, from elsewhere than the receipt: `audit checkpoint` says it.")
+@click.option(
+    "--key",
+    required=True,
+    callback=_key,
+    help="The log's verifier key (or a file with it), from elsewhere than the receipt; `audit checkpoint` says it.",
+)
 @click.option(
     "--rotation", "rotations", multiple=True, type=_NOTE, help="A note by which the key handed over to the next; repeatable, in order."
 )
@@ -134,7 +153,7 @@ def check_receipt(session: Session, file: Path, key: str, rotations: tuple[Path,
             "time": found.time,
             "facts": found.facts,
         },
-        [f"Entry {found.index} of {found.log}, when it had {found.size:,}: {found.kind}, {found.time.isoformat()}"],
+        [f"Entry {found.index} of {found.log}, when it had {found.size:,}: {found.kind}, {found.time.isoformat()}", *_told(found.facts)],
     )
 
 
@@ -151,6 +170,25 @@ def rotate_key(session: Session) -> None:
     session.show(
         {"verifiers": list(verifiers)}, [f"The new key: {each}" for each in verifiers] or ["The new key is in use; there is no log yet."]
     )
+
+
+def _note(path: Path) -> str:
+    """The text of a checkpoint's file; whether it holds is not looked at. Raise UsageError for a file that is none."""
+    note = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        Checkpoint.parse(f"{note.rpartition(_BLANK)[0]}\n")
+    except Corrupt:
+        raise click.UsageError(f"{path} is not a checkpoint.") from None
+    return note
+
+
+def _told(facts: Mapping[str, JSON]) -> Iterator[str]:
+    """What a read's entry says of what was read, where the entry is of one."""
+    agreement = facts.get("agreement")
+    told = {**facts, "agreement": agreement["id"]} if isinstance(agreement, dict) else facts
+    for name in ("agreement", "dataset", "version", "rows"):
+        if told.get(name) is not None:
+            yield f"  {name:<11} {told[name]}"
 
 
 def _is_of(note: str, organization: str) -> bool:

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +15,18 @@ import click
 import msgspec
 
 from baybridge.client import chunks
-from baybridge.errors import BaybridgeError
+from baybridge.errors import Advice, BaybridgeError
 from baybridge.wire.collections import PublishReport
 from baybridge.wire.problems import PlaceShape, ProblemShape
 
 _MAX_PLACES: Final = 5
+_SPOKEN: Final = {
+    "not_signed_in": ("Send the header Authorization: Bearer TOKEN.", "Use --token-file FILE, or set BAYBRIDGE_TOKEN."),
+    "purpose_required": ("Send Baybridge-Purpose with one of:", "Use --purpose with one of:"),
+    "agreement_ambiguous": ("Send Baybridge-Agreement with one of:", "Use --agreement with one of:"),
+    "agreement_superseded": ("Send Baybridge-Agreement with", "Use --agreement"),
+}
+"""What a server tells in the words of HTTP, by code, and the same in the words of the command line."""
 
 
 def write_json(result: object) -> None:
@@ -81,8 +89,8 @@ def write_private(path: Path, text: str) -> None:
 
 
 def problem(error: BaybridgeError, report: PublishReport | None = None) -> ProblemShape:
-    """The error with the members of problem details, as a server sends it."""
-    advice = error.advice
+    """The error with the members of problem details, as a server sends it but for the words of a next step."""
+    advice = _spoken(error)
     return ProblemShape(
         type=f"/errors/{error.code}",
         title=error.facts.meaning,
@@ -102,7 +110,7 @@ def problem(error: BaybridgeError, report: PublishReport | None = None) -> Probl
 
 def error_lines(error: BaybridgeError) -> list[str]:
     """The error in the shape of a terminal: what, where, the rule, whom to ask, what to try."""
-    advice = error.advice
+    advice = _spoken(error)
     labelled = [
         ("at:", _places(error)),
         ("rule:", advice.rule),
@@ -115,6 +123,25 @@ def error_lines(error: BaybridgeError) -> list[str]:
     ]
     first = f"error: {error.detail} ({error.code})"
     return [printable(line) for line in [first, *(f"  {label:<6} {text}" for label, text in labelled if text)]]
+
+
+def next_move(state: str, provider: str, consumer: str, command: str) -> Iterator[str]:
+    """Who signs next, and with which command, while that is what a negotiation waits for."""
+    signer = {
+        "OFFERED": f"signatories of {provider} and {consumer}",
+        "AGREED": f"a signatory of {consumer}",
+        "ACCEPTED": f"a signatory of {provider}",
+    }.get(state)
+    if signer is not None:
+        yield f"next: {signer}: baybridge {command}"
+
+
+def _spoken(error: BaybridgeError) -> Advice:
+    """The advice, with its next step in the words of the command line."""
+    of_http, of_commands = _SPOKEN.get(error.code, ("", ""))
+    if not of_http or error.advice.next_step is None:
+        return error.advice
+    return replace(error.advice, next_step=error.advice.next_step.replace(of_http, of_commands))
 
 
 def _places(error: BaybridgeError) -> str:

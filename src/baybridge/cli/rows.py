@@ -79,7 +79,7 @@ def get(  # noqa: PLR0913 -- each is an option of the command
         if session.as_json or format_ in {None, "table"}:
             _print_whole(session, list(pages), wanted, names(columns))
         else:
-            _print_pages(pages, wanted, names(columns), format_ or "csv")
+            _print_pages(session, pages, wanted, names(columns), format_ or "csv")
 
 
 def _until(pages: Iterator[Page], wanted: int | None) -> Iterator[Page]:
@@ -96,8 +96,19 @@ def _print_whole(session: Session, pages: list[Page], wanted: int | None, column
     read = list(itertools.chain.from_iterable(page.items for page in pages))
     rows, last = read[:wanted], pages[-1]
     more = len(read) > len(rows) or any(link.rel == "next" for link in last.links)
-    session.show({"version": last.version, "items": rows, "more": more}, _table(rows, columns))
+    entries = [page.provenance.entry for page in pages]
+    shape = {"version": last.version, "items": rows, "more": more, "entry": entries[-1], "entries": [each for each in entries if each]}
+    session.show(shape, _table(rows, columns))
     session.note(f"{len(rows):,} rows of version {last.version}{'; there are more (--limit, --all)' if more else ''}.")
+    _say_entries(session, pages)
+
+
+def _say_entries(session: Session, pages: Iterable[Page]) -> None:
+    """Say on a terminal which entries of the log the pages are, so that a receipt can be asked for."""
+    if sys.stderr.isatty():
+        for page in pages:
+            if page.provenance.entry is not None:
+                session.note(f"Entry {page.provenance.entry}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +144,14 @@ def _save(session: Session, client: Client, call: Call[Receiver[Download]]) -> N
     session.show(shape, [f"Wrote {saved.path}: {saved.bytes:,} bytes of version {saved.provenance.version}, sha256 {saved.sha256}."])
 
 
-def _print_pages(pages: Iterator[Page], wanted: int | None, columns: tuple[str, ...], output: str) -> None:
+def _print_pages(session: Session, pages: Iterator[Page], wanted: int | None, columns: tuple[str, ...], output: str) -> None:
     left, shown = wanted, columns
     if output == "csv" and shown:
         click.echo(csv_lines([shown]), nl=False)
     for page in pages:
         rows = page.items[:left]
         left = None if left is None else left - len(rows)
+        _say_entries(session, (page,))
         if output == "ndjson":
             click.echo(b"".join(msgspec.json.encode(row) + b"\n" for row in rows), nl=False)
             continue

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from baybridge.cli.agreement import terms_file
-from baybridge.cli.printing import table
+from baybridge.cli.printing import next_move, table
 from baybridge.cli.session import Session, door_options, read_json
 from baybridge.wire.agreements import UmbrellaShape
 from baybridge.wire.terms import TermsShape
@@ -81,5 +81,6 @@ def _lines(shape: UmbrellaShape) -> Iterator[str]:
     yield from table(
         ["agreement", "state", "dataset", "digest"], [[each.id, each.state, each.dataset, each.terms_sha256] for each in shape.agreements]
     )
-    if any(each.state in {"OFFERED", "AGREED", "ACCEPTED"} for each in shape.agreements):
-        yield f"next: baybridge umbrella sign {shape.id} --digest {shape.terms_sha256}"
+    command = f"umbrella sign {shape.id} --digest {shape.terms_sha256}"
+    states = sorted({each.state for each in shape.agreements})
+    yield from [line for state in states for line in next_move(state, shape.provider, shape.consumer, command)][:1]

@@ -13,6 +13,7 @@ import httpx2
 
 from baybridge.client.answers import not_understood
 from baybridge.client.results import Provenance, provenance_of, rows_of
+from baybridge.errors import Advice, Invalid, Place
 
 
 class LineReceiver:
@@ -56,8 +57,8 @@ class FileReceiver:
         self._path = Path(path)
         self._provenance = provenance_of(response, dataset)
         self._hash, self._size = hashlib.sha256(), 0
-        descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", suffix=".part", dir=self._path.parent)
-        self._file, self._part = os.fdopen(descriptor, "wb"), Path(name)
+        descriptor, self._part = _part_of(self._path)
+        self._file = os.fdopen(descriptor, "wb")
 
     def take(self, piece: bytes) -> tuple[()]:
         """Write the piece."""
@@ -79,6 +80,37 @@ class FileReceiver:
             self._file.close()
         finally:
             self._part.unlink(missing_ok=True)
+
+
+def require_place(path: Path) -> None:
+    """Raise Invalid where no file of that name can be made: an answer that is asked for in vain counts as one."""
+    if path.is_dir():
+        raise _no_place(path, "it is a folder")
+    descriptor, part = _part_of(path)
+    os.close(descriptor)
+    part.unlink()
+
+
+def _part_of(path: Path) -> tuple[int, Path]:
+    """A new file beside the path, for its owner alone. Raise Invalid where none can be made."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    except OSError as wrong:
+        raise _no_place(path, wrong.strerror or "the system refuses") from wrong
+    return descriptor, Path(name)
+
+
+def _no_place(path: Path, why: str) -> Invalid:
+    return Invalid(
+        "invalid_request",
+        f"{path.name} cannot be made in the folder {path.parent}: {why}.",
+        advice=Advice(
+            rule="An answer is written beside its own name until it is whole, so its folder is there and can be written.",
+            who_can_change="you",
+            next_step=f"Make the folder {path.parent}, or name another that you can write.",
+        ),
+        places=(Place("path", "a file in a folder that can be written"),),
+    )
 
 
 def _require_end(response: httpx2.Response) -> None:

@@ -101,6 +101,7 @@ class AsyncClient(Caller):
             return
 
     async def _flow(self, call: Call[Receiver[R]], purpose: str | None) -> AsyncIterator[R]:
+        await asyncio.to_thread(call.before)
         async with aclosing(await self._opening(call, purpose)) as answer:
             with closing(call.read(answer)) as receiver:
                 pieces = answer.aiter_bytes()

@@ -34,6 +34,8 @@ class Call(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     upload: Source | None = None
+    before: Callable[[], None] = lambda: None
+    """What is tried before a long answer is asked for, and raises where it would be in vain."""
 
     def has_key(self) -> bool:
         """Whether the request is sent with an Idempotency-Key: an act is one act, however often it is sent with the same."""

@@ -43,7 +43,7 @@ class Caller(Addresses):
         self.url = _address(url)
         self._headers = {"accept": "application/json, application/problem+json"}
         if token is not None:
-            self._headers["authorization"] = "Bearer " + header(token, "token")
+            self._headers["authorization"] = "Bearer " + header(token.strip(), "token")  # a file ends with a newline
         self._purpose = None if purpose is None else parse_purpose(purpose)
         self._timeout = timeout
         self._patience = patience

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final, Protocol, TypedDict, TypeVar
 from urllib.parse import quote
 
@@ -12,7 +12,7 @@ import msgspec
 from baybridge.client.answers import not_understood
 from baybridge.client.call import Call, Steps
 from baybridge.errors import Invalid, Place
-from baybridge.names import parse_purpose
+from baybridge.names import nearest, parse_purpose
 from baybridge.wire.collections import QueryLinkShape
 from baybridge.wire.shape import LinkShape
 
@@ -55,7 +55,7 @@ L = TypeVar("L", bound=Linked)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A Question with nothing left out; building it refuses names that a Question has not, with TypeError."""
+    """A Question with nothing left out. Raise Invalid for one text in place of a list of names."""
 
     filter: str | None = None
     properties: Sequence[str] = ()
@@ -65,6 +65,11 @@ class Asked:
     agreement: str | None = None
     purpose: str | None = None
     cursor: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, given in (("properties", self.properties), ("sortby", self.sortby)):
+            if isinstance(given, str):
+                raise Invalid("invalid_request", f"{name} takes a list of names, not one text.", places=(Place(name, "a list of names"),))
 
     def parameters(self) -> dict[str, str]:
         """The query string's parameters, without what was not asked."""
@@ -97,6 +102,17 @@ class Asked:
         """The headers that say for what, and under which agreement. Raise Invalid for what cannot stand in one."""
         headers = {} if self.purpose is None else {"baybridge-purpose": parse_purpose(self.purpose)}
         return headers if self.agreement is None else headers | {"baybridge-agreement": header(self.agreement, "agreement")}
+
+
+def asked_of(method: str, question: Question | Selection) -> Asked:
+    """The question that a method was called with. Raise TypeError, in the method's name, for what no question has."""
+    known = [field.name for field in fields(Asked)]
+    for name in question:
+        if name not in known:
+            hint = nearest(name, known)
+            meant = "" if hint is None else f". Did you mean {hint!r}?"
+            raise TypeError(f"{method}() got an unexpected keyword argument {name!r}{meant}")
+    return Asked(**question)
 
 
 def linked(call: Call[L]) -> Steps[L]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import asdict, dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import httpx2
@@ -28,8 +26,8 @@ _LINES: Final = msgspec.json.Decoder(dict[str, Any])
 class Provenance:
     """Where rows came from. `entry` is the log entry of their disclosure, as log/index; reads of public data have none.
 
-    `agreement` is the one that they were read under; owners and the public read without. `retrieved` is an RFC 3339 instant by the
-    server's clock.
+    `agreement` is the one that they were read under; owners and the public read without. `retrieved` is the RFC 3339 instant of
+    the answer by the clock of this machine.
     """
 
     dataset: str
@@ -37,7 +35,7 @@ class Provenance:
     agreement: str | None
     purpose: str | None
     entry: str | None
-    retrieved: str | None
+    retrieved: str
 
 
 class Sourced(Protocol):
@@ -120,12 +118,5 @@ def _provenance(response: httpx2.Response, dataset: str, version: int) -> Proven
         agreement=response.headers.get("baybridge-agreement"),
         purpose=response.request.headers.get("baybridge-purpose"),
         entry=response.headers.get("baybridge-entry"),
-        retrieved=_instant(response.headers.get("date", "")),
+        retrieved=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
     )
-
-
-def _instant(date: str) -> str | None:
-    """The header Date (RFC 9110, section 6.6.1) as an instant."""
-    with contextlib.suppress(ValueError):
-        return parsedate_to_datetime(date).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return None

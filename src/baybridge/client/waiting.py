@@ -102,6 +102,7 @@ class Client(Caller):
             return
 
     def _flow(self, call: Call[Receiver[R]], purpose: str | None) -> Iterator[R]:
+        call.before()
         with closing(self._opening(call, purpose)) as answer, closing(call.read(answer)) as receiver:
             pieces = answer.iter_bytes()
             while (piece := self._next(pieces)) is not None:

@@ -144,37 +144,15 @@ def _allows(agreement: Agreement, purpose: str | None) -> bool:
     return purpose is None or agreement.terms is None or purpose in agreement.terms.purposes
 
 
-_LIFE_CODES: Final = {
-    Standing.SUSPENDED: ("agreement_suspended", "is suspended", "the provider's steward, by resuming it"),
-    Standing.SCHEDULED: ("agreement_not_started", "has not started", "the clock, at the agreed start"),
-    Standing.PENDING: ("request_pending", "is not signed by both sides yet", "the signatories of both sides"),
-    Standing.SUPERSEDED: ("agreement_superseded", "was superseded by another", "you, by naming the one in its place, or none"),
-    Standing.EXPIRED: ("agreement_expired", "has expired", "the two parties, by a new agreement"),
-    Standing.REVOKED: ("agreement_revoked", "was revoked", "the two parties, by a new agreement"),
-    Standing.CLOSED: ("agreement_closed", "has ended and is closed", "the two parties, by a new agreement"),
-}
-
-
 def _not_in_force(candidates: Sequence[Agreement], now: datetime) -> Refusal:
     """Refuse with the standing that is nearest to being in force, and of those the newest agreement."""
-    for standing, (code, words, who) in _LIFE_CODES.items():
+    for standing in refusals.NEAREST:
         for each in sorted(candidates, key=lambda agreement: agreement.updated, reverse=True):
-            if each.standing(now) is standing:
-                return Refusal(
-                    code,
-                    f"Agreement {each.id} {words}.",
-                    Advice(
-                        rule="A dataset that is not public is read under an agreement in force.",
-                        who_can_change=who,
-                        next_step=f"Read the agreement, and ask {each.provider} about it.",
-                        next_command=f"baybridge agreement show {each.id}",
-                        next_url=f"/api/v1/agreements/{each.id}",
-                    ),
-                    agreement=each.id,
-                )
+            if _standing_of(each, now) is standing:
+                return refusals.not_in_force(each, standing)
     return Refusal(
         "no_agreement",
-        "Every request of your organization about this dataset was ended before it was signed.",
+        "Every request of your organization about this dataset was ended, or ran out, before it was signed.",
         Advice(
             rule="A dataset that is not public is read under an agreement in force.",
             who_can_change=f"a steward of {candidates[0].provider}, after your organization asks again",
@@ -183,6 +161,13 @@ def _not_in_force(candidates: Sequence[Agreement], now: datetime) -> Refusal:
         ),
         agreement=candidates[0].id,
     )
+
+
+def _standing_of(agreement: Agreement, now: datetime) -> Standing:
+    """Where it stands, but for a negotiation whose terms have run out: nobody can sign it, so it hides no other reason."""
+    standing = agreement.standing(now)
+    ran_out = standing is Standing.PENDING and agreement.terms is not None and now >= agreement.terms.end
+    return Standing.TERMINATED if ran_out else standing
 
 
 def _goes_on(superseded: datetime | None, now: datetime) -> bool:

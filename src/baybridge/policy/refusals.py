@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 from baybridge.agreements.agreement import Agreement, Standing
+from baybridge.agreements.agreement import State as Negotiation
 from baybridge.catalog.dataset import Dataset, State, Version
 from baybridge.errors import CODES, Advice, BaybridgeError, Invalid, Place, Refused, Unavailable
 from baybridge.names import nearest
@@ -79,6 +81,48 @@ def no_agreement(ask: Ask) -> Refusal:
             next_command=f"baybridge agreement request --dataset {ask.dataset}",
             next_url=f"/api/v1/collections/{ask.dataset}/schema",
         ),
+    )
+
+
+_LIFE: Final = {
+    Standing.SUSPENDED: ("agreement_suspended", "is suspended", "the provider's steward, by resuming it"),
+    Standing.SCHEDULED: ("agreement_not_started", "has not started", "the clock, at the agreed start"),
+    Standing.PENDING: ("request_pending", "is not signed by both sides yet", ""),
+    Standing.SUPERSEDED: ("agreement_superseded", "was superseded by another", "you, by naming the one in its place, or none"),
+    Standing.EXPIRED: ("agreement_expired", "has expired", "the two parties, by a new agreement"),
+    Standing.REVOKED: ("agreement_revoked", "was revoked", "the two parties, by a new agreement"),
+    Standing.CLOSED: ("agreement_closed", "has ended and is closed", "the two parties, by a new agreement"),
+}
+NEAREST: Final = tuple(_LIFE)
+"""Standings that are not in force, from the one that is nearest to it."""
+_MOVES: Final = {
+    Negotiation.REQUESTED: ("a steward of {provider}, by an offer", "Wait for {provider} to offer terms, or to sign these."),
+    Negotiation.OFFERED: ("the signatories of {provider} and {consumer}", "Have both sides sign the terms, or propose others."),
+    Negotiation.ACCEPTED: ("a signatory of {provider}", "Wait for {provider} to sign; {consumer} has signed."),
+    Negotiation.AGREED: ("a signatory of {consumer}", "Have a signatory of {consumer} sign; {provider} has signed."),
+}
+"""Whose move it is in a negotiation, and what the consumer, who wants to read, can do about it."""
+
+
+def not_in_force(agreement: Agreement, standing: Standing) -> Refusal:
+    """The agreement that is nearest to being in force is not."""
+    code, words, who = _LIFE[standing]
+    step, shown = f"Read the agreement, and ask {agreement.provider} about it.", agreement.id
+    if agreement.state in _MOVES:
+        who, step = (text.format(provider=agreement.provider, consumer=agreement.consumer) for text in _MOVES[agreement.state])
+    if standing is Standing.SUPERSEDED and agreement.successor is not None:
+        step, shown = f"Send Baybridge-Agreement with {agreement.successor}, or leave it out.", agreement.successor
+    return Refusal(
+        code,
+        f"Agreement {agreement.id} {words}.",
+        Advice(
+            rule="A dataset that is not public is read under an agreement in force.",
+            who_can_change=who or "the two parties",
+            next_step=step,
+            next_command=f"baybridge agreement show {shown}",
+            next_url=f"/api/v1/agreements/{shown}",
+        ),
+        agreement=agreement.id,
     )
 
 

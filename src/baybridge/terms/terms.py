@@ -162,6 +162,11 @@ def check_terms(terms: Terms, columns: Mapping[str, ColumnType]) -> None:
     _require(len(terms.canonical()) <= MAX_TERMS_BYTES, "columns", f"Terms are at most {MAX_TERMS_BYTES} bytes.")
 
 
+def require_ahead(terms: Terms, now: datetime) -> None:
+    """Raise Invalid (`terms_invalid`) for terms that have ended by `now`: nothing could be read under them, and nobody can sign them."""
+    _require(now < terms.end, "end", "The end lies in the future.")
+
+
 def parse_instant(text: str, *, parameter: str) -> datetime:
     """Parse an RFC 3339 instant with its zone; give it in UTC. Raise Invalid (`invalid_request`) without a zone."""
     try:
