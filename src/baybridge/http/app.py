@@ -12,6 +12,7 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -23,18 +24,19 @@ from baybridge.http import idempotency
 from baybridge.http.addresses import ADDRESSES
 from baybridge.http.contract import ADDRESS, Address
 from baybridge.http.cursors import Cursors
-from baybridge.http.faces import Serving, expected, parameters
+from baybridge.http.faces import Serving, expected, parameters, serving
 from baybridge.http.openapi import document
 from baybridge.http.problems import on_departure, on_error, on_failure, on_http_exception
-from baybridge.http.sending import Crew
+from baybridge.http.sending import Crew, Places, Watchers
 
-THREADS: Final = 72
+THREADS: Final = 62
 STRANGER_THREADS: Final = 24
+WATCHERS: Final = 8
+PUBLIC_WATCHERS: Final = 2
 """Together no more than the connections to the database."""
 
 PLACES: Final = 4096
 STRANGER_PLACES: Final = 256
-WATCHERS: Final = 8
 _SWEEP_SECONDS: Final = 1.0
 _COUNT_SECONDS: Final = 60
 _ERASE_SECONDS: Final = 60
@@ -42,10 +44,12 @@ _LOG: Final = logging.getLogger("baybridge.http")
 
 
 def _route(address: Address) -> Route:
-    """The route of a row, which its handler finds in the scope. In the API no parameter and no condition is ignored."""
+    """The route of a row, which its handler finds in the scope. In the API no parameter and no condition is ignored.
+
+    A request has its place until its answer has ended, whichever way.
+    """
 
     async def answer(request: Request) -> Response:
-        request.scope[ADDRESS] = address
         if address.is_api:
             parameters(request)
             expected(request)
@@ -53,7 +57,16 @@ def _route(address: Address) -> Route:
             return await idempotency.once(address, request)
         return await address.handler(request)
 
-    return Route(address.path, answer, methods=[address.method])
+    def placed(app: ASGIApp) -> ASGIApp:
+        async def in_place(scope: Scope, receive: Receive, send: Send) -> None:
+            scope[ADDRESS] = address
+            request = Request(scope)
+            with serving(request).place_of(request):
+                await app(scope, receive, send)
+
+        return in_place
+
+    return Route(address.path, answer, methods=[address.method], middleware=[Middleware(placed)])
 
 
 ROUTES: Final = tuple(_route(each) for each in ADDRESSES)
@@ -66,8 +79,10 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         crew = Crew.of(THREADS, places=PLACES, name="request")
         strangers = Crew.of(STRANGER_THREADS, places=STRANGER_PLACES, name="stranger")
-        watchers = ThreadPoolExecutor(WATCHERS, thread_name_prefix="watcher")
-        app.state.serving = Serving(exchange, Cursors(exchange.keys.cursor), document(ADDRESSES), crew, strangers, watchers)
+        watchers = Watchers(ThreadPoolExecutor(WATCHERS, "watcher"), ThreadPoolExecutor(PUBLIC_WATCHERS, "public-watcher"))
+        app.state.serving = Serving(
+            exchange, Cursors(exchange.keys.cursor), document(ADDRESSES), crew, strangers, Places(STRANGER_PLACES), watchers
+        )
         seconds = exchange.settings.checkpoint_seconds
         turns = [
             asyncio.create_task(_every(pause, act, what, crew.threads))
@@ -87,7 +102,7 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
                 turn.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await turn
-            for threads in (crew.threads, strangers.threads, watchers):
+            for threads in (crew.threads, strangers.threads, watchers.governed, watchers.public):
                 threads.shutdown(wait=True, cancel_futures=True)
 
     app = Starlette(

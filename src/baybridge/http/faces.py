@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -18,7 +18,7 @@ from baybridge.exchange import Exchange
 from baybridge.expected import WHATEVER, Expected
 from baybridge.http.contract import Token, address_of
 from baybridge.http.cursors import Cursors
-from baybridge.http.sending import Crew, Sending
+from baybridge.http.sending import Crew, Places, Sending, Watchers
 from baybridge.names import nearest
 from baybridge.principals.principal import Principal
 
@@ -32,24 +32,36 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What the application holds while it runs. `strangers` is the crew of requests that carry no token, or to which none matters."""
+    """What the application holds while it runs. `strangers` is the crew of requests that carry no token, or to which none matters.
+
+    `visitors` are their places: one each from the request until its answer has left, so that open answers are bounded too.
+    """
 
     exchange: Exchange
     cursors: Cursors
     openapi: bytes
     crew: Crew
     strangers: Crew
-    watchers: ThreadPoolExecutor
+    visitors: Places
+    watchers: Watchers
+
+    def place_of(self, request: Request) -> contextlib.AbstractContextManager[None]:
+        """The place that a request has until its answer has left. Raise Unavailable (`busy`) where there is none."""
+        return self.visitors.taken() if _is_stranger(request) else contextlib.nullcontext()
 
     def crew_of(self, request: Request) -> Crew:
-        """Whose turn a request takes. The probes outside the API must be answered however many strangers ask."""
-        address = address_of(request)
-        stranger = address.who.token is Token.UNREAD or "authorization" not in request.headers
-        return self.strangers if address.is_api and stranger else self.crew
+        """Whose turn a request takes."""
+        return self.strangers if _is_stranger(request) else self.crew
 
     def sending(self, request: Request, *, seconds: float) -> Sending:
         """What the answer to a request is sent with, for at most so many seconds."""
         return Sending(self.crew_of(request), self.watchers, self.exchange.settings.question_seconds, seconds)
+
+
+def _is_stranger(request: Request) -> bool:
+    """Whether no token is with it, or none matters. The probes outside the API must be answered however many strangers ask."""
+    address = address_of(request)
+    return address.is_api and (address.who.token is Token.UNREAD or "authorization" not in request.headers)
 
 
 def serving(request: Request) -> Serving:

@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Self, TypeVar
@@ -65,45 +65,82 @@ class Link:
             self.transport.abort()
 
 
-@dataclass(frozen=True, slots=True)
-class Crew:
-    """The threads of one class of requests, and a place for each of its calls that is worked on or waits for a thread."""
+class Places:
+    """So many at once; whoever comes beyond is told so at once, and waits outside."""
 
-    threads: ThreadPoolExecutor
-    places: threading.Semaphore
+    def __init__(self, places: int) -> None:
+        """All are free."""
+        self._left = threading.BoundedSemaphore(places)
 
-    @classmethod
-    def of(cls, threads: int, *, places: int, name: str) -> Self:
-        """A crew of so many threads."""
-        return cls(ThreadPoolExecutor(threads, thread_name_prefix=name), threading.BoundedSemaphore(places))
-
-    async def take(self, call: Callable[[], T]) -> T:
-        """Run a call in one of the threads, and await it. Raise Unavailable (`busy`) at once where there is no place."""
-        if not self.places.acquire(blocking=False):
+    def take(self) -> None:
+        """Take a place. Raise Unavailable (`busy`) where there is none."""
+        if not self._left.acquire(blocking=False):
             raise Unavailable(
                 "busy",
                 "The server has as many requests of this kind as it takes at once.",
                 advice=Advice(
-                    rule="Requests without a token, and for what is public, share a part of the server.",
+                    rule="Requests without a token or for what is public, uploads, and all others each have a part of the server.",
                     who_can_change="nobody needs to",
                     next_step="Send the same request again after the seconds in Retry-After.",
                 ),
                 retry_after=1,
             )
+
+    def give_back(self) -> None:
+        """Give a place back, from whatever thread."""
+        self._left.release()
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """Hold a place for the block."""
+        self.take()
+        try:
+            yield
+        finally:
+            self.give_back()
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The threads of one class of requests, and a place for each of its calls that is worked on or waits for a thread."""
+
+    threads: ThreadPoolExecutor
+    places: Places
+
+    @classmethod
+    def of(cls, threads: int, *, places: int, name: str) -> Self:
+        """A crew of so many threads."""
+        return cls(ThreadPoolExecutor(threads, thread_name_prefix=name), Places(places))
+
+    async def take(self, call: Callable[[], T]) -> T:
+        """Run a call in one of the threads, and await it. Raise Unavailable (`busy`) at once where there is no place."""
+        self.places.take()
         running = self.threads.submit(call)
-        running.add_done_callback(lambda _: self.places.release())
+        running.add_done_callback(lambda _: self.places.give_back())
         return await asyncio.wrap_future(running)
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
-    """What it takes to send. `question_seconds` bounds the computing of each piece, `seconds` the whole.
+class Watchers:
+    """Threads in which nothing is done but to ask whether an answer may go on: no number of questions can keep a grant from it.
 
-    `watchers` are threads in which nothing else is done, so that no number of questions can keep a grant from being asked after.
+    What is public has its own, so that no number of open public answers can either.
     """
 
+    governed: ThreadPoolExecutor
+    public: ThreadPoolExecutor
+
+    def of(self, leaving: Answer | Stream) -> ThreadPoolExecutor:
+        """Those that an answer is watched by."""
+        return self.governed if leaving.governed else self.public
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What it takes to send. `question_seconds` bounds the computing of each piece, `seconds` the whole."""
+
     crew: Crew
-    watchers: ThreadPoolExecutor
+    watchers: Watchers
     question_seconds: float
     seconds: float
 
@@ -140,7 +177,7 @@ class _Watched(Response, abc.ABC):
         whole = False
         try:
             while not (await asyncio.wait({sending}, timeout=CHECK_SECONDS))[0]:
-                if time.monotonic() > deadline or not await self._stands():
+                if time.monotonic() > deadline or not await self._stands(deadline - time.monotonic()):
                     return False
             whole = await sending
             return whole
@@ -153,10 +190,11 @@ class _Watched(Response, abc.ABC):
                 with contextlib.suppress(asyncio.CancelledError):
                     await sending
 
-    async def _stands(self) -> bool:
-        """Whether the grant stands; a grant that cannot be asked after in time does not."""
+    async def _stands(self, left: float) -> bool:
+        """Whether the grant stands; a grant that cannot be asked after in time does not. What is public may be asked after late."""
+        limit = CHECK_LIMIT_SECONDS if self._leaving.governed else left
         try:
-            return await asyncio.wait_for(in_thread(self._sending.watchers, self._leaving.stands), CHECK_LIMIT_SECONDS)
+            return await asyncio.wait_for(in_thread(self._sending.watchers.of(self._leaving), self._leaving.stands), limit)
         except TimeoutError:
             return False
 
@@ -256,7 +294,8 @@ async def answering(request: Request, ask: Callable[[Stop], Leaving], *, sending
     """Run a read in a thread; stop it at its time limit, and when the client leaves.
 
     Between a disclosure's entry and its first byte lies only the way from that thread to here. Where that took longer than a grant may
-    go unasked (a machine under load), it is asked after again, and the read is done again only when it has gone.
+    go unasked (a machine under load), it is asked after again, and the read is done again only when it has gone. What is public is not:
+    the watch over its bytes asks soon enough.
     """
     while True:
         stop = Stop()
@@ -269,9 +308,9 @@ async def answering(request: Request, ask: Callable[[Stop], Leaving], *, sending
             await asyncio.wait({running}, timeout=_INTERRUPT_SECONDS)
         answer, asked = running.result()
         stands = True
-        while stands and time.monotonic() - asked >= CHECK_SECONDS:
+        while answer.governed and stands and time.monotonic() - asked >= CHECK_SECONDS:
             asked = time.monotonic()
-            stands = await in_thread(sending.watchers, answer.stands)
+            stands = await in_thread(sending.watchers.governed, answer.stands)
         if stands:
             return answer
         if isinstance(answer, Stream):

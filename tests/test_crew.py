@@ -1,0 +1,80 @@
+"""Whose threads and places a request takes, and for how long: what some take, the others never lack."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from conftest import FLIGHTS, Server, World, make_world, serving, wait_until
+from raw_http import Reply, Wire, server_holds
+
+from baybridge.http.app import STRANGER_PLACES
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("crew")]
+
+API = "/api/v1"
+OPEN = f"{API}/collections/bts.open/items"
+MANY = f"{API}/collections/bts.many/items"
+TINY = 4096
+
+
+@dataclass(frozen=True)
+class Shown:
+    world: World
+    server: Server
+
+    def wire(self, **options: Any) -> Wire:
+        return Wire(self.server.url, **options)
+
+    def begin(self, path: str, **headers: str) -> tuple[Wire, Reply]:
+        """A stream that has begun and is not read on."""
+        wire = self.wire(receive_buffer=TINY, timeout=60)
+        wire.ask(path, **headers)
+        reply = wire.head()
+        assert reply.status == 200
+        return wire, reply
+
+    def status(self, path: str) -> int:
+        with self.wire() as wire:
+            return wire.get(path).status
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    world = make_world(tmp_path_factory.mktemp("crew") / "home")
+    rows = b"id,words\n" + b"".join(b"%d,row %060d\n" % (row, row) for row in range(20_000))
+    world.publish("bts.open", rows, key=("id",), access="public")
+    world.publish("bts.many", rows, key=("id",))
+    world.publish("bts.flights", FLIGHTS, key=("flight",))
+    world.sign(world.terms(dataset="bts.many", columns=["id", "words"], row_filter=None, masks={}))
+    with serving(world.root, environment={"BAYBRIDGE_EXTRACT_WAIT_SECONDS": "120"}) as server:
+        yield Shown(world, server)
+    world.exchange.close()
+
+
+def test_no_number_of_open_public_answers_cuts_a_governed_one(shown: Shown) -> None:
+    """Strangers hold their places until their answers have left, so those that are open are bounded."""
+    reader = {"token": shown.world.secrets["dot", "analyst"], "baybridge_purpose": "noise-study"}
+    with ExitStack() as opened:
+        governed, reply = shown.begin(f"{MANY}?f=ndjson", **reader)
+        opened.enter_context(governed)
+        public = [opened.enter_context(shown.begin(f"{OPEN}?f=ndjson")[0]) for _ in range(STRANGER_PLACES)]
+        with shown.wire() as wire:
+            refused = wire.get(f"{OPEN}?f=ndjson")
+        assert (refused.status, json.loads(refused.body)["code"]) == (503, "busy")
+        time.sleep(3)
+        assert all(server_holds(each) for each in public), "a late question cuts no public answer"
+        assert governed.fill_chunks(reply).whole
+    wait_until(lambda: shown.status(f"{OPEN}?limit=1") == 200)
+
+
+def test_a_stranger_whose_request_fails_gives_its_place_back(shown: Shown) -> None:
+    with shown.wire() as wire:
+        failed = {wire.get(f"{API}/collections/bts.{name}/items").status for name in ["absent", "flights"] * STRANGER_PLACES}
+        assert failed == {404, 401}
+        assert wire.get(f"{OPEN}?limit=1").status == 200
