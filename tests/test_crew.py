@@ -78,3 +78,27 @@ def test_a_stranger_whose_request_fails_gives_its_place_back(shown: Shown) -> No
         failed = {wire.get(f"{API}/collections/bts.{name}/items").status for name in ["absent", "flights"] * STRANGER_PLACES}
         assert failed == {404, 401}
         assert wire.get(f"{OPEN}?limit=1").status == 200
+
+
+def test_no_number_of_large_filters_keeps_the_others_waiting(shown: Shown) -> None:
+    """A filter is parsed where it takes its turn, and never between two requests of others."""
+    body = json.dumps({"filter": " OR ".join(f"words = 'x{number}'" for number in range(4000)) + " OR nothing = 1"}).encode()
+    with ExitStack() as opened:
+        strangers = [opened.enter_context(shown.wire(timeout=60)) for _ in range(32)]
+        for each in strangers:
+            each.ask(f"{OPEN}/query", method="POST", content_length=str(len(body)))
+            each.socket.sendall(body)
+        waits = []
+        for _ in range(20):
+            began = time.monotonic()
+            assert shown.status("/livez") == 200
+            waits.append(time.monotonic() - began)
+        codes = [json.loads(each.fill(each.head()).body)["code"] for each in strangers]
+    assert set(codes) == {"unknown_column"}
+    assert max(waits) < 1
+
+
+def test_a_filter_is_not_looked_at_for_a_token_that_is_not_valid(shown: Shown) -> None:
+    with shown.wire() as wire:
+        assert wire.get(f"{OPEN}?filter=((", token="nobodys").status == 401  # noqa: S106 -- nobody's
+        assert wire.get(f"{OPEN}?filter=((").status == 400

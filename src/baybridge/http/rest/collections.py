@@ -103,17 +103,19 @@ async def declare(request: Request) -> Response:
     """Answer PUT /collections/{dataset}."""
     name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
     asked = await body(request, DeclareRequest)
-    declaration = Declaration(
-        title=asked.title,
-        description=asked.description,
-        access=None if asked.access is None else parse_access(asked.access),
-        schema=None if asked.schema is None else parse_table_schema(asked.schema),
-        schema_change=asked.schema_change,
-        expected=expected(request),
-    )
+    state = expected(request)
 
     def act(exchange: Exchange) -> Described:
-        exchange.publish.declare(signed_in(exchange, token), name, declaration)
+        principal = signed_in(exchange, token)
+        declaration = Declaration(
+            title=asked.title,
+            description=asked.description,
+            access=None if asked.access is None else parse_access(asked.access),
+            schema=None if asked.schema is None else parse_table_schema(asked.schema),
+            schema_change=asked.schema_change,
+            expected=state,
+        )
+        exchange.publish.declare(principal, name, declaration)
         return exchange.catalog.describe(name)
 
     return _described(await call(request, act))
