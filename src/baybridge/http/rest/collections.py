@@ -15,7 +15,7 @@ from baybridge.catalog.schema import parse_table_schema, queryables_schema, to_t
 from baybridge.errors import Conflict, Invalid, Place
 from baybridge.exchange import Exchange
 from baybridge.http.contract import Parameter
-from baybridge.http.faces import bearer, body, call, expected, json_response, parameters, signed_in, upload
+from baybridge.http.faces import bearer, body, call, call_with_upload, expected, json_response, parameters, signed_in, upload
 from baybridge.http.problems import problem_response
 from baybridge.http.shapes import collection_shape, publish_report, purge_shape, version_shape
 from baybridge.names import DatasetName
@@ -139,7 +139,7 @@ async def publish(request: Request) -> Response:
     def act(exchange: Exchange) -> Publication:
         return exchange.publish.publish(signed_in(exchange, token), name, sent)
 
-    publication = await call(request, act)
+    publication = await call_with_upload(request, act)
     report = publish_report(publication)
     if publication.rows_rejected and not sent.dry_run:
         return problem_response(request, rows_rejected(publication), report=report)
