@@ -102,10 +102,24 @@ def test_neither_a_pause_between_requests_nor_a_slow_body_is_a_slow_head(shown: 
         assert wire.get("/livez").status == 200
         time.sleep(HEAD_SECONDS + 0.5)
         wire.ask(f"{API}/agreements", method="POST", token=shown.world.secrets["dot", "analyst"], content_length="2")
-        time.sleep(HEAD_SECONDS + 0.5)
+        time.sleep(HEAD_SECONDS / 2)
         wire.socket.sendall(b"{}")
         assert wire.fill(wire.head()).status == 400
         assert wire.get("/livez").status == 200
+
+
+def test_a_json_body_that_never_ends_is_cut(shown: Shown) -> None:
+    with shown.wire() as wire:
+        wire.ask(f"{API}/agreements", method="POST", token=shown.world.secrets["dot", "analyst"], content_length="1000")
+        began = time.monotonic()
+        while server_holds(wire):
+            assert time.monotonic() - began < HEAD_SECONDS + LATE
+            time.sleep(0.2)
+            try:
+                wire.socket.sendall(b" ")
+            except ConnectionError:
+                break
+        assert time.monotonic() - began > HEAD_SECONDS - 0.5
 
 
 @pytest.mark.parametrize("trailer", [b"x-a: b\r\nx-b: c\r\n\r\n", b"x-endless: ", b"x-endless"], ids=["fields", "value", "name"])

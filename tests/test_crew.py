@@ -13,7 +13,7 @@ import pytest
 from conftest import FLIGHTS, Server, World, make_world, serving, wait_until
 from raw_http import Reply, Wire, server_holds
 
-from baybridge.http.app import STRANGER_PLACES
+from baybridge.http.app import STRANGER_PLACES, UPLOAD_PLACES
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("crew")]
 
@@ -21,6 +21,8 @@ API = "/api/v1"
 OPEN = f"{API}/collections/bts.open/items"
 MANY = f"{API}/collections/bts.many/items"
 TINY = 4096
+PAUSE = 3.0
+LIMITS = {"BAYBRIDGE_EXTRACT_WAIT_SECONDS": "120", "BAYBRIDGE_UPLOAD_PAUSE_SECONDS": str(PAUSE)}
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,13 @@ class Shown:
         assert reply.status == 200
         return wire, reply
 
+    def upload(self, **headers: str) -> Wire:
+        """An upload of which nothing has come but its head."""
+        wire = self.wire()
+        steward = self.world.secrets["bts", "steward"]
+        wire.ask(f"{API}/collections/bts.flights/versions?dry_run=true", method="POST", token=steward, content_length="1000", **headers)
+        return wire
+
     def status(self, path: str) -> int:
         with self.wire() as wire:
             return wire.get(path).status
@@ -52,7 +61,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     world.publish("bts.many", rows, key=("id",))
     world.publish("bts.flights", FLIGHTS, key=("flight",))
     world.sign(world.terms(dataset="bts.many", columns=["id", "words"], row_filter=None, masks={}))
-    with serving(world.root, environment={"BAYBRIDGE_EXTRACT_WAIT_SECONDS": "120"}) as server:
+    with serving(world.root, environment=LIMITS) as server:
         yield Shown(world, server)
     world.exchange.close()
 
@@ -78,3 +87,56 @@ def test_a_stranger_whose_request_fails_gives_its_place_back(shown: Shown) -> No
         failed = {wire.get(f"{API}/collections/bts.{name}/items").status for name in ["absent", "flights"] * STRANGER_PLACES}
         assert failed == {404, 401}
         assert wire.get(f"{OPEN}?limit=1").status == 200
+
+
+def test_no_number_of_large_filters_keeps_the_others_waiting(shown: Shown) -> None:
+    """A filter is parsed where it takes its turn, and never between two requests of others."""
+    body = json.dumps({"filter": " OR ".join(f"words = 'x{number}'" for number in range(4000)) + " OR nothing = 1"}).encode()
+    with ExitStack() as opened:
+        strangers = [opened.enter_context(shown.wire(timeout=60)) for _ in range(32)]
+        for each in strangers:
+            each.ask(f"{OPEN}/query", method="POST", content_length=str(len(body)))
+            each.socket.sendall(body)
+        waits = []
+        for _ in range(20):
+            began = time.monotonic()
+            assert shown.status("/livez") == 200
+            waits.append(time.monotonic() - began)
+        codes = [json.loads(each.fill(each.head()).body)["code"] for each in strangers]
+    assert set(codes) == {"unknown_column"}
+    assert max(waits) < 1
+
+
+def test_a_filter_is_not_looked_at_for_a_token_that_is_not_valid(shown: Shown) -> None:
+    with shown.wire() as wire:
+        assert wire.get(f"{OPEN}?filter=((", token="nobodys").status == 401  # noqa: S106 -- nobody's
+        assert wire.get(f"{OPEN}?filter=((").status == 400
+
+
+def test_no_number_of_stalled_uploads_keeps_an_act_from_being_done(shown: Shown) -> None:
+    agreement = shown.world.sign(shown.world.terms(dataset="bts.flights"))
+    revoke, reason = f"{API}/agreements/{agreement.id}/revoke", b'{"reason":"while uploads stall"}'
+    with ExitStack() as opened:
+        for _ in range(UPLOAD_PLACES):
+            opened.enter_context(shown.upload())
+        time.sleep(0.5)
+        with shown.upload() as wire:
+            assert wire.head().status == 503
+        began = time.monotonic()
+        with shown.wire() as wire:
+            wire.ask(revoke, method="POST", token=shown.world.secrets["bts", "steward"], content_length=str(len(reason)))
+            wire.socket.sendall(reason)
+            assert wire.head().status == 200
+        assert time.monotonic() - began < PAUSE
+
+
+@pytest.mark.parametrize("headers", [{}, {"idempotency_key": "stalled"}], ids=["plain", "with a key"])
+def test_an_upload_may_be_slow_and_is_cut_when_it_stalls(headers: dict[str, str], shown: Shown) -> None:
+    with shown.upload(**headers) as wire:
+        for _ in range(3):
+            wire.socket.sendall(b"a")
+            time.sleep(PAUSE / 2)
+            assert server_holds(wire)
+        began = time.monotonic()
+        wait_until(lambda: not server_holds(wire), seconds=PAUSE + 3)
+        assert time.monotonic() - began > PAUSE / 2 - 1

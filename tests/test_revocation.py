@@ -380,7 +380,7 @@ def test_a_request_that_is_none_does_not_end_the_watch_over_the_answer_before_it
 
 
 def test_no_number_of_waiting_uploads_keeps_a_grant_from_being_asked_after(stage: Stage) -> None:
-    """Each of these holds one of the threads in which requests are served; the watch over answers has threads of its own."""
+    """Each of these holds or waits for one of the threads of uploads; the watch over answers has threads of its own."""
     played = stage.agree()
     wire, reply = begin_slowly(played)
     uploads = [Wire(stage.server.url) for _ in range(110)]

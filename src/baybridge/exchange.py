@@ -81,7 +81,10 @@ class Settings:
     extract_wait_seconds: float = _setting(2.0, "How long a request waits for an extract that is being made, before it gets 503.", _SECONDS)
     question_seconds: float = _setting(10.0, "How long a question may run before it is stopped.", _SECONDS)
     answer_seconds: float = _setting(300.0, "How long a client may take to read an answer that is no stream, before it is cut.", _SECONDS)
-    head_seconds: float = _setting(20.0, "How long a client may take to send the head of a request, before it is cut.", _SECONDS)
+    head_seconds: float = _setting(
+        20.0, "How long a client may take to send the head of a request, and then a JSON body, before it is cut.", _SECONDS
+    )
+    upload_pause_seconds: float = _setting(60.0, "How long a client may pause within an upload, before it is cut.", _SECONDS)
     stream_seconds: float = _setting(3600.0, "How long a client may take to read a whole answer, before it is cut.", _SECONDS)
     checkpoint_seconds: float = _setting(1.0, "How often `serve` signs the logs that have grown.", _SECONDS)
     checkpoint_copy: str = _setting(

@@ -28,6 +28,7 @@ from baybridge.disclose.question import Body, Opened
 from baybridge.disclose.reads import Answer, Encodable, Examination, Read, Request, StreamRequest, columns_of, question_of
 from baybridge.disclose.stream import Ending, HandedOut, Stream
 from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Refused, Unavailable
+from baybridge.names import DatasetName
 from baybridge.policy.decision import Grant, Refusal, decide
 from baybridge.policy.refusals import limit_reached
 from baybridge.principals.principal import Principal
@@ -86,15 +87,15 @@ class Disclose:
         return leaving
 
     @contextmanager
-    def counting_strangers(self, request: Read) -> Iterator[None]:
+    def counting_strangers(self, dataset: DatasetName, channel: str) -> Iterator[None]:
         """Count a refusal that the block raises because it does not know who asks: without a valid token there is no one to enter."""
         try:
             yield
         except Refused as refused:
             with self.database.read() as connection:
-                known = catalog.find(connection, request.ask.dataset)
+                known = catalog.find(connection, dataset)
             if known is not None:
-                self._count(request, "refusal", refused.code)
+                self.log.counts.add(Counted(dataset.organization, str(dataset), "refusal", refused.code, channel))
             raise
 
     def let_go(self) -> None:

@@ -29,13 +29,15 @@ from baybridge.http.openapi import document
 from baybridge.http.problems import on_departure, on_error, on_failure, on_http_exception
 from baybridge.http.sending import Crew, Places, Watchers
 
-THREADS: Final = 62
+THREADS: Final = 46
+UPLOAD_THREADS: Final = 16
 STRANGER_THREADS: Final = 24
 WATCHERS: Final = 8
 PUBLIC_WATCHERS: Final = 2
 """Together no more than the connections to the database."""
 
 PLACES: Final = 4096
+UPLOAD_PLACES: Final = 128
 STRANGER_PLACES: Final = 256
 _SWEEP_SECONDS: Final = 1.0
 _COUNT_SECONDS: Final = 60
@@ -79,9 +81,10 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         crew = Crew.of(THREADS, places=PLACES, name="request")
         strangers = Crew.of(STRANGER_THREADS, places=STRANGER_PLACES, name="stranger")
+        uploads = Crew.of(UPLOAD_THREADS, places=UPLOAD_PLACES, name="upload")
         watchers = Watchers(ThreadPoolExecutor(WATCHERS, "watcher"), ThreadPoolExecutor(PUBLIC_WATCHERS, "public-watcher"))
         app.state.serving = Serving(
-            exchange, Cursors(exchange.keys.cursor), document(ADDRESSES), crew, strangers, Places(STRANGER_PLACES), watchers
+            exchange, Cursors(exchange.keys.cursor), document(ADDRESSES), crew, strangers, uploads, Places(STRANGER_PLACES), watchers
         )
         seconds = exchange.settings.checkpoint_seconds
         turns = [
@@ -102,7 +105,7 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
                 turn.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await turn
-            for threads in (crew.threads, strangers.threads, watchers.governed, watchers.public):
+            for threads in (crew.threads, strangers.threads, uploads.threads, watchers.governed, watchers.public):
                 threads.shutdown(wait=True, cancel_futures=True)
 
     app = Starlette(

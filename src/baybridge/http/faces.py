@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from baybridge.errors import Advice, Conflict, Invalid, Place, Refused
@@ -18,7 +18,7 @@ from baybridge.exchange import Exchange
 from baybridge.expected import WHATEVER, Expected
 from baybridge.http.contract import Token, address_of
 from baybridge.http.cursors import Cursors
-from baybridge.http.sending import Crew, Places, Sending, Watchers
+from baybridge.http.sending import LINK, Crew, Places, Sending, Watchers
 from baybridge.names import nearest
 from baybridge.principals.principal import Principal
 
@@ -34,6 +34,7 @@ T = TypeVar("T")
 class Serving:
     """What the application holds while it runs. `strangers` is the crew of requests that carry no token, or to which none matters.
 
+    `uploads` is that of those whose bodies are read in a thread, which waits for the client: no number of them takes the threads of acts.
     `visitors` are their places: one each from the request until its answer has left, so that open answers are bounded too.
     """
 
@@ -42,6 +43,7 @@ class Serving:
     openapi: bytes
     crew: Crew
     strangers: Crew
+    uploads: Crew
     visitors: Places
     watchers: Watchers
 
@@ -74,6 +76,12 @@ async def call(request: Request, verb: Callable[[Exchange], T]) -> T:
     """Run a verb in a thread of the request's crew."""
     here = serving(request)
     return await here.crew_of(request).take(lambda: verb(here.exchange))
+
+
+async def call_with_upload(request: Request, verb: Callable[[Exchange], T]) -> T:
+    """Run a verb that reads the body as it arrives, in a thread of the crew of such."""
+    here = serving(request)
+    return await here.uploads.take(lambda: verb(here.exchange))
 
 
 def bearer(request: Request) -> str | None:
@@ -147,12 +155,16 @@ def expected(request: Request) -> Expected:
 
 
 async def body(request: Request, shape: type[T]) -> T:
-    """The JSON body as that shape. Raise Invalid for anything else, naming the member that is wrong."""
+    """The JSON body as that shape. Raise Invalid for anything else, naming the member that is wrong.
+
+    It has as long as a head has, and then its connection is closed.
+    """
     received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > MAX_BODY:
-            raise Invalid("invalid_request", f"The body is larger than {MAX_BODY} bytes.", places=(Place("body", "too large"),))
+    async with _deadline(request, serving(request).exchange.settings.head_seconds):
+        async for chunk in request.stream():
+            received += chunk
+            if len(received) > MAX_BODY:
+                raise Invalid("invalid_request", f"The body is larger than {MAX_BODY} bytes.", places=(Place("body", "too large"),))
     try:
         return msgspec.json.decode(bytes(received), type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:  # the last for members in members without end
@@ -167,23 +179,37 @@ async def body(request: Request, shape: type[T]) -> T:
         ) from wrong
 
 
-def upload(request: Request, loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
-    """The body as it arrives, for a verb that reads it in a thread: the client is held back while the verb is behind."""
+async def chunks(request: Request) -> AsyncIterator[bytes]:
+    """The body as it arrives, of whatever size. A client that pauses too long has its connection closed."""
     stream = request.stream()
     while True:
-        chunk = asyncio.run_coroutine_threadsafe(_next(stream), loop).result()
+        async with _deadline(request, serving(request).exchange.settings.upload_pause_seconds):
+            chunk = await anext(stream, None)
         if chunk is None:
             return
-        if chunk:
-            yield chunk
+        yield chunk
 
 
-async def _next(stream: Any) -> bytes | None:
+def upload(request: Request, loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
+    """The body as it arrives, for a verb that reads it in a thread: the client is held back while the verb is behind."""
+    arriving = chunks(request)
+
+    async def following() -> bytes | None:
+        return await anext(arriving, None)
+
+    while (chunk := asyncio.run_coroutine_threadsafe(following(), loop).result()) is not None:
+        yield chunk
+
+
+@contextlib.asynccontextmanager
+async def _deadline(request: Request, seconds: float) -> AsyncIterator[None]:
+    """So long for what the client has to send in the block; then it is as if it had left."""
     try:
-        chunk: bytes = await anext(stream)
-    except StopAsyncIteration:
-        return None
-    return chunk
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        request.scope[LINK].reset()
+        raise ClientDisconnect from None
 
 
 def json_response(shape: object, *, status: int = 200, tag: str | None = None) -> Response:

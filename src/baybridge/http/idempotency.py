@@ -11,7 +11,7 @@ from starlette.types import Message, Receive
 from baybridge.errors import CODES, Advice, BaybridgeError, Conflict
 from baybridge.exchange import Exchange
 from baybridge.http.contract import Address
-from baybridge.http.faces import bearer, call, signed_in
+from baybridge.http.faces import bearer, call, chunks, signed_in
 from baybridge.operate.replies import Kept, Reply, key_reused
 
 HEADER = "idempotency-key"
@@ -76,7 +76,7 @@ async def once(address: Address, request: Request) -> Response:
 async def _again(kept: Kept, request: Request) -> Response:
     """The kept answer, to the same body only."""
     sent = hashlib.sha256()
-    async for chunk in request.stream():
+    async for chunk in chunks(request):
         sent.update(chunk)
     if sent.hexdigest() != kept.body_sha256:
         raise key_reused()

@@ -102,15 +102,19 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """The threads of one class of requests, and a place for each of its calls that is worked on or waits for a thread."""
+    """The threads of one class of requests, and a place for each of its calls that is worked on or waits for a thread.
+
+    `parsing` is held by the one that reads a question: it is work for the interpreter, which many threads would only keep from the others.
+    """
 
     threads: ThreadPoolExecutor
     places: Places
+    parsing: threading.Lock
 
     @classmethod
     def of(cls, threads: int, *, places: int, name: str) -> Self:
         """A crew of so many threads."""
-        return cls(ThreadPoolExecutor(threads, thread_name_prefix=name), Places(places))
+        return cls(ThreadPoolExecutor(threads, thread_name_prefix=name), Places(places), threading.Lock())
 
     async def take(self, call: Callable[[], T]) -> T:
         """Run a call in one of the threads, and await it. Raise Unavailable (`busy`) at once where there is no place."""

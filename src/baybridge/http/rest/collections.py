@@ -15,7 +15,7 @@ from baybridge.catalog.schema import parse_table_schema, queryables_schema, to_t
 from baybridge.errors import Advice, Conflict, Invalid, Place
 from baybridge.exchange import Exchange
 from baybridge.http.contract import Parameter
-from baybridge.http.faces import bearer, body, call, expected, json_response, parameters, signed_in, upload
+from baybridge.http.faces import bearer, body, call, call_with_upload, expected, json_response, parameters, signed_in, upload
 from baybridge.http.problems import problem_response
 from baybridge.http.shapes import collection_shape, publish_report, purge_shape, version_shape
 from baybridge.names import DatasetName
@@ -103,17 +103,19 @@ async def declare(request: Request) -> Response:
     """Answer PUT /collections/{dataset}."""
     name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
     asked = await body(request, DeclareRequest)
-    declaration = Declaration(
-        title=asked.title,
-        description=asked.description,
-        access=None if asked.access is None else parse_access(asked.access),
-        schema=None if asked.schema is None else parse_table_schema(asked.schema),
-        schema_change=asked.schema_change,
-        expected=expected(request),
-    )
+    state = expected(request)
 
     def act(exchange: Exchange) -> Described:
-        exchange.publish.declare(signed_in(exchange, token), name, declaration)
+        principal = signed_in(exchange, token)
+        declaration = Declaration(
+            title=asked.title,
+            description=asked.description,
+            access=None if asked.access is None else parse_access(asked.access),
+            schema=None if asked.schema is None else parse_table_schema(asked.schema),
+            schema_change=asked.schema_change,
+            expected=state,
+        )
+        exchange.publish.declare(principal, name, declaration)
         return exchange.catalog.describe(name)
 
     return _described(await call(request, act))
@@ -137,7 +139,7 @@ async def publish(request: Request) -> Response:
     def act(exchange: Exchange) -> Publication:
         return exchange.publish.publish(signed_in(exchange, token), name, sent)
 
-    publication = await call(request, act)
+    publication = await call_with_upload(request, act)
     report = publish_report(publication)
     if publication.rows_rejected and not sent.dry_run:
         return problem_response(request, rows_rejected(publication), report=report)

@@ -42,14 +42,14 @@ async def profile(request: Request) -> Response:
     """Answer GET .../profile: each released column in numbers, with its most frequent values."""
     given = parameters(request)
     question = Summarize(TOP, lambda summary: msgspec.json.encode(_summary_shape(summary, with_top=True)))
-    return await reading(request, _examination(request, given, "profile", question), bearer(request))
+    return await reading(request, lambda: _examination(request, given, "profile", question), bearer(request), channel="profile")
 
 
 async def statistics(request: Request) -> Response:
     """Answer GET .../statistics: the same without values but the least and the greatest."""
     given = parameters(request)
     question = Summarize(0, lambda summary: msgspec.json.encode(_summary_shape(summary, with_top=False)))
-    return await reading(request, _examination(request, given, "statistics", question), bearer(request))
+    return await reading(request, lambda: _examination(request, given, "statistics", question), bearer(request), channel="statistics")
 
 
 async def changes(request: Request) -> Response:
@@ -63,7 +63,9 @@ async def changes(request: Request) -> Response:
     question = ListChanges(limit, after, lambda page: msgspec.json.encode(_changes_shape(page, address, cursors, hashed)))
     if cursor is not None and request.path_params.get("version") not in {None, cursor.version}:
         raise Invalid("cursor_invalid", "The cursor belongs to another version.", places=(Place("cursor", "another version"),))
-    return await reading(request, _examination(request, given, "changes", question, since=since, cursor=cursor), bearer(request))
+    return await reading(
+        request, lambda: _examination(request, given, "changes", question, since=since, cursor=cursor), bearer(request), channel="changes"
+    )
 
 
 async def diff(request: Request) -> Response:
@@ -73,7 +75,9 @@ async def diff(request: Request) -> Response:
     schemas = await call(request, lambda exchange: (exchange.catalog.schema(name, since), exchange.catalog.schema(name, version)))
     rows = f"/api/v1/collections/{name}/versions/{version}/changes?since={since}"
     question = CountChanges(lambda counts: msgspec.json.encode(_diff_shape(counts, *schemas, rows)))
-    return await reading(request, _examination(request, given, "diff", question, since=since, version=version), bearer(request))
+    return await reading(
+        request, lambda: _examination(request, given, "diff", question, since=since, version=version), bearer(request), channel="diff"
+    )
 
 
 def _examination(

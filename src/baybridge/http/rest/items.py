@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 from urllib.parse import quote, urlencode
@@ -10,9 +11,8 @@ import msgspec
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from baybridge.disclose import Answer, Ask, Encodable, Examination, Read, Request, SortKey, StreamRequest, UsedColumn
+from baybridge.disclose import Answer, Ask, Encodable, Examination, Request, SortKey, Stop, Stream, StreamRequest, UsedColumn
 from baybridge.errors import Advice, Invalid, Place
-from baybridge.exchange import Exchange
 from baybridge.http.contract import Parameter
 from baybridge.http.cursors import Cursor, Cursors, question_hash
 from baybridge.http.faces import bearer, caller, parameters, serving
@@ -59,37 +59,49 @@ async def items(request: HttpRequest) -> Response:
     given = parameters(request)
     token = bearer(request)
     streamed = negotiate(given.get("f"), request.headers.get("accept"))
-    return await rows(request, _asked(request, given), streamed, token)
+    return await rows(request, lambda: _asked(request, given), streamed, token)
 
 
-async def rows(request: HttpRequest, asked: Asked, streamed: Format | None, token: str | None) -> Response:
+async def rows(request: HttpRequest, parse: Callable[[], Asked], streamed: Format | None, token: str | None) -> Response:
     """Bring a question for rows to the door: for a page, or for a stream of that format."""
     here = serving(request)
     if streamed is None:
-        return await reading(request, _page(asked, here.cursors), token)
-    whole = _stream(asked, streamed)
+        return await reading(request, lambda: _page(parse(), here.cursors), token, channel="rest")
+
+    def ask(stop: Stop) -> Answer | Stream:
+        principal = reader(request, token, "rest")
+        with sending.crew.parsing:
+            whole = _stream(parse(), streamed)
+        return here.exchange.disclose.stream(whole, principal, stop)
+
     sending = here.sending(request, seconds=here.exchange.settings.stream_seconds)
-    leaving = await answering(
-        request, lambda stop: here.exchange.disclose.stream(whole, reader(here.exchange, whole, token), stop), sending=sending
-    )
+    leaving = await answering(request, ask, sending=sending)
     if isinstance(leaving, Answer):
         return AnswerResponse(leaving, sending=sending, media_type=streamed.media_type)
     return StreamResponse(leaving, media_type=streamed.media_type, sending=sending)
 
 
-async def reading(request: HttpRequest, read: Request | Examination, token: str | None) -> Response:
-    """Bring a parsed question to the door, and send what comes back."""
+async def reading(request: HttpRequest, parse: Callable[[], Request | Examination], token: str | None, *, channel: str) -> Response:
+    """Bring a question to the door, and send what comes back.
+
+    It is parsed in the thread that asks, and only for a token that is valid: parsing a large filter takes its turn too.
+    """
     here = serving(request)
+
+    def ask(stop: Stop) -> Answer:
+        principal = reader(request, token, channel)
+        with sending.crew.parsing:
+            read = parse()
+        return here.exchange.disclose.read(read, principal, stop)
+
     sending = here.sending(request, seconds=here.exchange.settings.answer_seconds)
-    answer = await answering(
-        request, lambda stop: here.exchange.disclose.read(read, reader(here.exchange, read, token), stop), sending=sending
-    )
-    return AnswerResponse(answer, sending=sending)
+    return AnswerResponse(await answering(request, ask, sending=sending), sending=sending)
 
 
-def reader(exchange: Exchange, read: Read, token: str | None) -> Principal | None:
+def reader(request: HttpRequest, token: str | None, channel: str) -> Principal | None:
     """Who reads; None without a token. A token that is not valid is refused, and counted: there is no one to enter."""
-    with exchange.disclose.counting_strangers(read):
+    exchange = serving(request).exchange
+    with exchange.disclose.counting_strangers(DatasetName.parse(request.path_params["dataset"]), channel):
         return caller(exchange, token)
 
 

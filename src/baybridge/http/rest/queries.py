@@ -23,7 +23,7 @@ async def query(request: HttpRequest) -> Response:
     """Answer POST .../items/query: what GET .../items answers to the same question. It knows no If-None-Match, which is for GET."""
     token = bearer(request)
     given = await body(request, QueryRequest)
-    return await rows(request, _asked(request, given), negotiate(given.f, request.headers.get("accept")), token)
+    return await rows(request, lambda: _asked(request, given), negotiate(given.f, request.headers.get("accept")), token)
 
 
 def _asked(request: HttpRequest, given: QueryRequest) -> Asked:
