@@ -8,6 +8,7 @@ import io
 import json
 import os
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -275,6 +276,16 @@ def test_a_client_that_leaves_ends_its_stream(shown: Shown) -> None:
     ended = shown.ended(opening(reply))
     assert ended["ending"] == "left"
     assert ended["rows"] < ROWS
+
+
+def test_a_client_that_leaves_with_the_rest_of_a_small_stream_unread_has_not_had_the_whole(shown: Shown) -> None:
+    """All of it fits into the server's kernel: it is written, and has not left."""
+    wire, reply = begin_slowly(shown, path=f"{MANY}?f=csv&limit=800")
+    time.sleep(0.3)
+    wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wire.close()
+    ended = shown.ended(opening(reply))
+    assert (ended["ending"], ended["rows"]) == ("left", 800)
 
 
 def test_a_stream_whose_server_dies_is_broken_and_has_no_closing_entry(tmp_path: Path) -> None:

@@ -278,6 +278,9 @@ class StreamResponse(_Watched):
                 self._ending = Ending.LEFT
                 return False
         await self._gone_out(link)
+        if link.transport.is_closing():  # the client went with the rest unread: of a connection that is gone, nothing is left to send
+            self._ending = Ending.LEFT
+            return False
         await in_thread(self._sending.crew.threads, lambda: self._stream.end(Ending.WHOLE))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return True

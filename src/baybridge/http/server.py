@@ -111,6 +111,7 @@ def serve(exchange: Exchange, *, ready: Callable[[str, int], None]) -> None:
     """
     with exchange.home.held(), _listen(exchange.settings.host, exchange.settings.port) as listener:
         exchange.outside.require_consistent()
+        exchange.database.scrub()  # what was erased just before a crash may still stand in the write-ahead log
         app = make_app(exchange, on_start=lambda: ready(exchange.settings.host, listener.getsockname()[1]))
 
         class Protocol(BoundedProtocol):
