@@ -420,8 +420,13 @@ def expected(table: Table, provider: str, deals: Sequence[Deal], reading: Readin
 
 
 def _life_code(deal: Deal) -> str:
-    if deal.state == "signed":
-        return "agreement_not_started" if deal.begins > timedelta(0) else "agreement_expired"
+    ended = deal.ends <= timedelta(0)
+    if deal.state == "signed" and not ended:
+        return "agreement_not_started"
+    if ended and deal.state in {"signed", "suspended"}:
+        return "agreement_expired"
+    if ended and deal.state in {"requested", "offered", "half"}:
+        return "no_agreement"
     return LIFE_CODES[deal.state]
 
 

@@ -29,7 +29,7 @@ from baybridge.data.engines.duckdb import Engine, Question, SortKey, Stop
 from baybridge.data.extracts import Extract
 from baybridge.disclose import Answer
 from baybridge.errors import Corrupt, Unavailable
-from baybridge.http.sending import Sending, answering
+from baybridge.http.sending import Crew, Sending, Watchers, answering
 from baybridge.policy.projection import Projection, project
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
@@ -732,6 +732,11 @@ def test_a_question_that_was_stopped_before_it_began_does_not_run(flights):
     assert len(engine.page(extract, types, question, Stop()).rows) == 5
 
 
+def sending_with(*, seconds: float) -> Sending:
+    crew = Crew.of(2, places=2, name="test")
+    return Sending(crew, Watchers(crew.threads, crew.threads), seconds, 600)
+
+
 @pytest.mark.slow
 def test_a_question_over_its_time_limit_is_stopped(long_extract):
     """By the way that every request takes: a thread, a clock, and a client that stays."""
@@ -746,8 +751,8 @@ def test_a_question_over_its_time_limit_is_stopped(long_extract):
         raise AssertionError("it was not stopped")
 
     try:
-        with ThreadPoolExecutor(2) as threads, pytest.raises(Unavailable) as limit:
-            asyncio.run(answering(HttpRequest({"type": "http"}, stays), ask, sending=Sending(threads, threads, 0.3, 600)))
+        with pytest.raises(Unavailable) as limit:
+            asyncio.run(answering(HttpRequest({"type": "http"}, stays), ask, sending=sending_with(seconds=0.3)))
         assert limit.value.code == "query_limit"
     finally:
         engine.close()
@@ -766,8 +771,8 @@ def test_a_question_whose_client_left_is_stopped(long_extract):
         raise AssertionError("it was not stopped")
 
     try:
-        with ThreadPoolExecutor(2) as threads, pytest.raises(Unavailable) as limit:
-            asyncio.run(answering(HttpRequest({"type": "http"}, leaves), ask, sending=Sending(threads, threads, 600, 600)))
+        with pytest.raises(Unavailable) as limit:
+            asyncio.run(answering(HttpRequest({"type": "http"}, leaves), ask, sending=sending_with(seconds=600)))
         assert limit.value.code == "query_limit"
     finally:
         engine.close()

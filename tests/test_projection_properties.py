@@ -31,7 +31,7 @@ from baybridge.wire.terms import CodeListShape, TermsShape
 PROVIDER, CONSUMERS = "bts", ("dot", "ohio")
 PURPOSES = ("noise-study", "audit", "planning")
 REQUESTS = 10
-SAMPLE = 30
+SAMPLE = 40
 
 POOLS: dict[str, list[Any]] = {
     "text": ["", "a", "A", "a ", "b", "é", "e\u0301", "\uffff", "😀", "O'B", 'q"', "\\", "x\ny", "1", "007", "[redacted]", "NULL", "None"],
@@ -399,7 +399,7 @@ def check(stage: Stage, name: DatasetName, versions: list[Table], agreed: list[D
 @pytest.mark.parametrize("shape", ["no key", "single", "composite"])
 @pytest.mark.parametrize("examples", [pytest.param(SAMPLE, id="sample"), pytest.param(800, id="all", marks=pytest.mark.prove)])
 def test_no_grant_exceeds_its_agreement(stage: Stage, shape: str, examples: int) -> None:
-    """Ten requests an example, three shapes of key: some 200 seeded terms in `make test`, 6,000 in `make prove`."""
+    """Ten requests an example, three shapes of key: some 300 seeded terms in `make test`, 6,000 in `make prove`."""
     stage.seen.clear()
 
     @settings(max_examples=examples)
