@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import NoReturn
 
 import click
@@ -17,6 +18,7 @@ from baybridge.cli.printing import printable, write_private
 from baybridge.cli.session import Session, json_option, server_part
 from baybridge.errors import CODES, Advice, Conflict
 
+_STOPPED = 143  # 128 and the number of SIGTERM
 _TOKENS = "demo-tokens"
 
 
@@ -39,11 +41,24 @@ def demo(session: Session, home: Path | None) -> None:
             f"{home} is not empty.",
             advice=Advice(rule="The demo makes its own home.", who_can_change="you", next_step="Name a new folder with --home."),
         )
-    signal.signal(signal.SIGTERM, _stop)
+    stopped = Event()
+
+    def stop(*_: object) -> NoReturn:
+        """SIGTERM ends the story through every `finally`, so that the server and the scratch folder end with it."""
+        stopped.set()
+        raise SystemExit(_STOPPED)
+
+    def say(line: str) -> None:
+        if stopped.is_set():  # an exit that was raised within a finalizer went nowhere
+            raise SystemExit(_STOPPED)
+        if not session.as_json:
+            click.echo(printable(line))
+
+    signal.signal(signal.SIGTERM, stop)
     with server_part():
         from baybridge.cli import story  # noqa: PLC0415 -- the light client has no server to import
     with _place(home) as root:
-        told = story.tell(root, say=lambda line: None if session.as_json else click.echo(printable(line)))
+        told = story.tell(root, say=say)
         shape = {
             "home": str(root),
             "tokens": told.tokens,
@@ -93,8 +108,3 @@ def _ending(home: Path | None, checks: int, failed: int) -> Iterator[str]:
     yield "and, in another terminal, to read as the analyst:"
     yield f"  baybridge get bts.flights --limit 5 --token-file {folder}/{_TOKENS}/analyst"
     yield f'  curl -H "Authorization: Bearer $(cat {folder}/{_TOKENS}/analyst)" "http://127.0.0.1:8080/api/v1/collections/bts.flights/items?limit=5"'
-
-
-def _stop(*_: object) -> NoReturn:
-    """SIGTERM ends the story through every `finally`, so that the server and the scratch folder end with it."""
-    raise SystemExit(143)
