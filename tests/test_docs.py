@@ -34,9 +34,10 @@ from conftest import World, make_world, serving
 from baybridge.audit.entry import Kind
 from baybridge.cli.main import baybridge as command_line
 from baybridge.errors import CODES
-from baybridge.exchange import ENVIRONMENT_PREFIX, Exchange, Settings
+from baybridge.exchange import Exchange
 from baybridge.http.app import ROUTES
 from baybridge.names import DatasetName
+from baybridge.operate.settings import ENVIRONMENT_PREFIX, Settings
 from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.wire.terms import TermsShape
 

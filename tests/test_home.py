@@ -12,8 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from baybridge.errors import Conflict, Corrupt, Invalid, NotFound
-from baybridge.exchange import Exchange, Setting, Settings, load_settings
+from baybridge.exchange import Exchange
 from baybridge.operate.home import Home, find_home, make_home, read_keys
+from baybridge.operate.settings import Setting, Settings, load_settings
 from baybridge.principals.principal import LOCAL_OPERATOR
 
 SECRETS = {"wrapping_key"}  # tested in test_settings.py

@@ -12,8 +12,9 @@ from conftest import FLIGHTS, World, make_world
 from baybridge.agreements.domains import unwrap_key
 from baybridge.cli.main import run
 from baybridge.errors import Corrupt, Invalid
-from baybridge.exchange import Exchange, load_settings
+from baybridge.exchange import Exchange
 from baybridge.operate.home import Home, find_home
+from baybridge.operate.settings import load_settings
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from baybridge.audit.checkpoint import Verifier
 from baybridge.catalog.dataset import parse_access
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.client import LogVerdict, RowsRejected, chunks
-from baybridge.exchange import Exchange, Setting, examine, load_settings
+from baybridge.exchange import Exchange, examine
 from baybridge.http.rest.collections import rows_rejected
 from baybridge.http.server import serve
 from baybridge.http.shapes import (
@@ -31,6 +31,7 @@ from baybridge.http.shapes import (
 from baybridge.names import DatasetName
 from baybridge.operate.doctor import Check, server
 from baybridge.operate.home import find_home
+from baybridge.operate.settings import Setting, load_settings
 from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.publish import Declaration, Upload
 from baybridge.terms.terms import parse_instant
