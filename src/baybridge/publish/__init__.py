@@ -21,8 +21,8 @@ from baybridge.catalog import store as catalog
 from baybridge.catalog.dataset import Access, Dataset, Version, parse_description, parse_title, require_published
 from baybridge.catalog.manifest import Manifest
 from baybridge.catalog.schema import Schema
-from baybridge.data.ingest.csv_source import Reject
 from baybridge.data.ingest.profile import Profile, profile, propose
+from baybridge.data.ingest.source import Reject
 from baybridge.data.ingest.stage import Staged, stage
 from baybridge.data.objects import Objects, Stored, spool, write_rows
 from baybridge.db import Database
