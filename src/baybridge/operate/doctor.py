@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from baybridge.agreements import store as agreements
 from baybridge.agreements.agreement import Standing
-from baybridge.audit import log as audit_log
+from baybridge.audit import store as audit_store
 from baybridge.audit.entry import decode
 from baybridge.catalog import store as catalog
 from baybridge.catalog.dataset import State
@@ -259,9 +259,9 @@ class Doctor:
         """The clock is not behind what was already entered: else agreements would end late."""
         now, ahead = self.clock(), list[str]()
         with self.database.read() as connection:
-            for organization in audit_log.logs(connection):
-                size = audit_log.frontier(connection, organization).size
-                newest = [decode(data).time for _, data in audit_log.entries(connection, organization, start=max(0, size - 1), limit=1)]
+            for organization in audit_store.logs(connection):
+                size = audit_store.frontier(connection, organization).size
+                newest = [decode(data).time for _, data in audit_store.entries(connection, organization, start=max(0, size - 1), limit=1)]
                 ahead += [organization for each in newest if each > now + _AHEAD]
         if ahead:
             return fail(f"the newest entry of {_some(ahead)} is in the future", "timedatectl")

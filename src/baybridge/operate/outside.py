@@ -16,7 +16,7 @@ import httpx2
 import msgspec
 import sqlalchemy as sa
 
-from baybridge.audit import log as audit_log
+from baybridge.audit import store as audit_store
 from baybridge.audit.checkpoint import Checkpoint, Verifier, decode_base64, encode_base64, open_note
 from baybridge.audit.entry import JSON, Kind, canonical
 from baybridge.audit.log import Draft, Log
@@ -91,7 +91,7 @@ class Outside:
         if not self.place:
             return
         with self.database.read() as connection:
-            newest = {each: audit_log.latest_checkpoint(connection, each) for each in audit_log.logs(connection)}
+            newest = {each: audit_store.latest_checkpoint(connection, each) for each in audit_store.logs(connection)}
         notes = {organization: note for organization, note in newest.items() if note is not None}
         if notes != self._written:
             kept = self._read()
@@ -116,9 +116,9 @@ class Outside:
             by_log = {each.organization: each.checkpoint for each in lost if not each.missing}
             missing = [each.organization for each in lost if each.missing]
             with self.database.write() as connection:
-                logs = audit_log.logs(connection)
+                logs = audit_store.logs(connection)
                 for organization in logs:
-                    size = audit_log.frontier(connection, organization).size
+                    size = audit_store.frontier(connection, organization).size
                     self.log.append(connection, self._entry(principal, organization, size, by_log.get(organization), missing, who, reason))
             self._write({organization: self.watch.checkpoint(organization) for organization in logs})
         return lost
@@ -138,10 +138,10 @@ class Outside:
     def _compare(self, connection: sa.Connection, kept: CheckpointCopyShape, organization: str) -> Lost | None:
         pinned = self._key(kept, organization)
         checkpoint = open_note(kept.checkpoints[organization], pinned)
-        if organization not in audit_log.logs(connection):
+        if organization not in audit_store.logs(connection):
             return Lost(organization, checkpoint, missing=True, how=f"there is no log of {organization}")
         self.watch.keys_of(connection, organization).require(pinned)
-        size = audit_log.frontier(connection, organization).size
+        size = audit_store.frontier(connection, organization).size
         if size < checkpoint.size:
             how = f"the log of {organization} has {size} entries, and {checkpoint.size} were signed"
             return Lost(organization, checkpoint, missing=False, how=how)

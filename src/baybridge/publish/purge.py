@@ -13,7 +13,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from baybridge.audit import log as audit_log
+from baybridge.audit import side as audit_side
 from baybridge.audit.entry import JSON, Kind, canonical
 from baybridge.audit.log import Draft, Log
 from baybridge.catalog import store as catalog
@@ -107,7 +107,7 @@ class Purge:
         _require_withdrawn(connection, dataset, number)
         going = _going(connection, dataset, number)
         held = catalog.objects_of(connection, dataset.name, [each.number for each in going])
-        sides = [audit_log.side_records_about(connection, dataset.name.organization, str(dataset.name), each.number) for each in going]
+        sides = [audit_side.side_records_about(connection, dataset.name.organization, str(dataset.name), each.number) for each in going]
         listed: list[JSON] = [str(dataset.name), [[each.number, each.manifest_sha256] for each in going]]
         return Plan(
             dataset=dataset.name,
@@ -134,8 +134,8 @@ class Purge:
                 condition = move(condition, Act.PURGE, what=f"Version {each} of {name}", reason=reason, now=now)
             catalog.move_version(connection, name, each, condition)
             catalog.forget_manifest(connection, name, each)
-            numbers = audit_log.side_records_about(connection, name.organization, str(name), each)
-            audit_log.erase_side_records_of(connection, name.organization, numbers)
+            numbers = audit_side.side_records_about(connection, name.organization, str(name), each)
+            audit_side.erase_side_records_of(connection, name.organization, numbers)
 
     def _destroy(self) -> None:
         """Remove whatever no version names any more. Each step may be done again, and each ends durably before the next.
