@@ -245,7 +245,8 @@ def test_each_caller_gets_what_its_role_allows(address: str, played: Played) -> 
 def test_the_roles_of_a_row_are_those_that_are_let_in(address: Any) -> None:
     expected = EXPECTED[f"{address.method} {address.template}"].split()
     if len(expected) == 1:
-        assert address.who.token is Token.UNREAD
+        assert address.who.token is not Token.NEEDED
+        assert not address.who.roles
         return
     assert expected[0] == "401"
     let_in = {
@@ -263,8 +264,8 @@ def doer(address: str) -> tuple[str, str]:
     """The first caller with a token who is let in; of tokens, which are the analyst's, the admin."""
     if "{token}" in address:
         return "bts", "admin"
-    expected = EXPECTED[address].split()
-    return next(caller for caller, status in zip(CALLERS, expected, strict=True) if caller and status not in ("403", "404"))
+    expected = EXPECTED[address].split() * len(CALLERS)  # one status is everyone's
+    return next(caller for caller, status in zip(CALLERS, expected, strict=False) if caller and status not in ("403", "404"))
 
 
 RECEIPT: Final = f"GET {LOG}/receipts/{{index}}"
