@@ -26,7 +26,16 @@ from baybridge.wire.agreements import (
     UmbrellaShape,
     UmbrellasShape,
 )
-from baybridge.wire.audit import ConsistencyShape, EntriesShape, ErasureShape, InclusionShape, KeysShape, VerifierShape
+from baybridge.wire.audit import (
+    CheckpointCopyRequest,
+    CheckpointCopyShape,
+    ConsistencyShape,
+    EntriesShape,
+    ErasureShape,
+    InclusionShape,
+    KeysShape,
+    VerifierShape,
+)
 from baybridge.wire.collections import (
     ChangesShape,
     CollectionShape,
@@ -77,6 +86,7 @@ _AGREEMENT: Final = f"{_AGREEMENTS}/{{agreement}}"
 _UMBRELLAS: Final = f"{_API}/umbrellas"
 _UMBRELLA: Final = f"{_UMBRELLAS}/{{umbrella}}"
 _LOG: Final = f"{_API}/audit/{{organization}}"
+_WITNESS: Final = f"{_API}/witness/{{organization}}"
 
 _OBJECT: Final = dict[str, Any]
 _BYTES: Final = "application/octet-stream"
@@ -303,6 +313,12 @@ ADDRESSES: Final = (
     DELETE(
         *(f"{_LOG}/side-records", audit.erase, "Erase side records for good", _ADMIN, {200: ErasureShape}),
         parameters=audit.ERASE_PARAMETERS,
+    ),
+    GET(_WITNESS, audit.witnessed, "The checkpoints kept for a partner's server", PUBLIC, {200: CheckpointCopyShape}),
+    PUT(
+        *(_WITNESS, audit.witness, "Keep newer ones", only(Role.AUDITOR), {200: CheckpointCopyShape}),
+        takes=CheckpointCopyRequest,
+        codes=("conflict",),
     ),
     GET(f"{_LOG}/entries", audit.entries, "Entries", only(Role.AUDITOR), {200: EntriesShape}, parameters=audit.ENTRIES_PARAMETERS),
 )
