@@ -72,6 +72,8 @@ def agreement_shape(agreement: Agreement, *, now: datetime) -> AgreementShape:
         successor=agreement.successor,
         handed_over=None if agreement.handed_over is None else format_instant(agreement.handed_over),
         possible=possible_acts(agreement.state_at(now)),
+        destroy_by=None if (due := agreement.destroy_by(now)) is None else format_instant(due),
+        overdue=agreement.overdue(now),
     )
 
 
