@@ -31,6 +31,7 @@ from baybridge.operate.replies import Replies
 from baybridge.operate.rotate import Rotate, settle_rotation
 from baybridge.operate.settings import Setting, Settings, load_settings
 from baybridge.operate.watch import Watch
+from baybridge.operate.witness import Witness
 from baybridge.publish import Publish
 from baybridge.publish.purge import Purge
 from baybridge.publish.withdraw import Withdraw
@@ -60,6 +61,7 @@ class Exchange:
     erase: Erase
     rotate: Rotate
     outside: Outside
+    witness: Witness
     catalog: Look
     replies: Replies
     doctor: Doctor
@@ -88,7 +90,8 @@ class Exchange:
         extracts = Extracts(home.extracts, objects, memory_limit=settings.build_memory)
         engine = Engine(memory_limit=settings.engine_memory)
         workspaces = Workspaces(home.scratch)
-        outside = Outside(settings.checkpoint_copy, home, database, log, watch, secrets.token_bytes)
+        token = None if settings.checkpoint_copy_token is None else settings.checkpoint_copy_token.value.decode()
+        outside = Outside(settings.checkpoint_copy, home, database, log, watch, secrets.token_bytes, token)
         return cls(
             home=home,
             settings=settings,
@@ -126,6 +129,7 @@ class Exchange:
             erase=Erase(database, log, _now, settings.side_record_days),
             rotate=Rotate(home, database, log, _now, keys),
             outside=outside,
+            witness=Witness(database, log, _now),
             catalog=Look(database),
             replies=Replies(database, _now),
             doctor=Doctor(home, database, objects, watch, outside, _now, secrets.token_bytes),

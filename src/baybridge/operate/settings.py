@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -21,6 +22,7 @@ _OWN_VARIABLES: Final = frozenset({"BAYBRIDGE_HOME", "BAYBRIDGE_URL", "BAYBRIDGE
 
 _FILE: Final = "_file"
 _KEY_BYTES: Final = 32
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,1000}")
 _PORTS: Final = msgspec.Meta(ge=0, le=65535)
 _SECONDS: Final = msgspec.Meta(gt=0)
 _PLACE: Final = msgspec.Meta(pattern=r"^(/.+|https?://.+)?\Z")
@@ -66,6 +68,7 @@ class Settings:
     checkpoint_copy: str = _setting(
         "", "Where each log's newest checkpoint is kept outside the home: a file's absolute path, or a URL that takes GET and PUT.", _PLACE
     )
+    checkpoint_copy_token: Secret | None = _secret("The token that is sent to the URL of checkpoint_copy.")  # noqa: RUF009 -- a field
     side_record_days: int = _setting(0, "How long side records are kept, in days; 0 keeps them until someone erases them.", _DAYS)
     build_memory: str = _setting("1GB", "The memory that a publication or the making of an extract may use.", _MEMORY)
     engine_memory: str = _setting("512MB", "The memory that the questions on one extract may use together.", _MEMORY)
@@ -180,6 +183,10 @@ def _read_secret(name: str, path: str, variable: str) -> str:
 def _parse_secret(name: str, value: object, origin: str) -> Secret | None:
     if value is None:
         return None
+    if name == "checkpoint_copy_token":
+        if not _TOKEN.fullmatch(str(value)):
+            raise _invalid(name, _RULES[name], origin)
+        return Secret(str(value).encode())
     try:
         key = base64.b64decode(str(value), validate=True)
     except ValueError:
@@ -222,5 +229,6 @@ _RULES: Final = {
     "port": "a whole number from 0 to 65535",
     "build_memory": _MEMORY_RULE,
     "wrapping_key": "base64 of 32 bytes",
+    "checkpoint_copy_token": "a token",
     "engine_memory": _MEMORY_RULE,
 }

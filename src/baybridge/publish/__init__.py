@@ -14,11 +14,21 @@ import sqlalchemy as sa
 from baybridge.agreements import store as agreement_store
 from baybridge.agreements.affected import Affected, affected
 from baybridge.agreements.agreement import Action, Agreement, act_facts, transition
-from baybridge.agreements.notices import tell
+from baybridge.agreements.notices import tell, tell_invited
 from baybridge.audit.entry import Kind
 from baybridge.audit.log import Draft, Log
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Access, Dataset, Version, parse_description, parse_title, require_published
+from baybridge.catalog.dataset import (
+    EVERYTHING,
+    Access,
+    Dataset,
+    Version,
+    parse_description,
+    parse_invited,
+    parse_title,
+    require_hideable,
+    require_published,
+)
 from baybridge.catalog.manifest import Manifest
 from baybridge.catalog.schema import Schema
 from baybridge.data.ingest.profile import Profile, profile, propose
@@ -42,7 +52,8 @@ SCHEMA_CHANGED: Final = "schema_changed"
 class Declaration:
     """What a steward says of a dataset. None leaves it as it is. `schema_change` confirms another schema than that of its versions.
 
-    `expected` is the state that the dataset is in, as the steward has read it.
+    `hidden` takes it out of the sight of all others but those `invited`, and those that have an agreement about it. `expected` is the
+    state that the dataset is in, as the steward has read it.
     """
 
     title: str | None = None
@@ -50,6 +61,8 @@ class Declaration:
     access: Access | None = None
     schema: Schema | None = None
     schema_change: bool = False
+    hidden: bool | None = None
+    invited: tuple[str, ...] | None = None
     expected: Expected = WHATEVER
 
 
@@ -107,10 +120,11 @@ class Publish:
         with self._entering_refusals(principal, "declare", name), self.database.write() as connection:
             require_steward(principal, name)
             require_organization(connection, name.organization)
-            before = catalog.find(connection, name)
-            after = self._declared(name, before, declaration)
+            before = catalog.find(connection, name, EVERYTHING)
+            after = require_hideable(self._declared(name, before, declaration))
             declaration.expected.require(None if before is None else before.tag())
             catalog.declare(connection, after)
+            invited = self._invite(connection, name, declaration.invited)
             self.log.append(
                 connection,
                 Draft(
@@ -121,6 +135,8 @@ class Publish:
                         "actor": _actor(principal),
                         "dataset": str(name),
                         "has_schema": after.schema is not None,
+                        "hidden": after.hidden,
+                        "invited": list(invited),
                     },
                 ),
             )
@@ -181,16 +197,29 @@ class Publish:
             description=before.description if declaration.description is None else parse_description(declaration.description),
             schema=before.schema if declaration.schema is None else declaration.schema,
             updated=now,
+            hidden=before.hidden if declaration.hidden is None else declaration.hidden,
         )
+
+    def _invite(self, connection: sa.Connection, name: DatasetName, organizations: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Let these know of the dataset, and tell those that are new; None leaves it as it is. Give who is invited now."""
+        before = catalog.invited(connection, name)
+        if organizations is None:
+            return before
+        wanted = parse_invited(organizations, name.organization)
+        for organization in wanted:
+            require_organization(connection, organization)
+        catalog.invite(connection, name, wanted)
+        tell_invited(connection, [each for each in wanted if each not in before], name, now=self.clock())
+        return catalog.invited(connection, name)
 
     def _dataset(self, name: DatasetName, upload: Upload) -> Dataset:
         """The dataset, which must be declared, unless nothing is to be written: a proposal can be looked at before that."""
         with self.database.read() as connection:
             require_organization(connection, name.organization)
-            if upload.dry_run and catalog.find(connection, name) is None:
+            if upload.dry_run and catalog.find(connection, name, EVERYTHING) is None:
                 upload.expected.require(None)
                 return self._declared(name, None, Declaration())
-            dataset = require_published(catalog.require(connection, name))
+            dataset = require_published(catalog.require(connection, name, EVERYTHING))
             upload.expected.require(dataset.tag())
             return dataset
 
@@ -218,7 +247,7 @@ class Publish:
         version = Version(dataset.name, dataset.last + 1, publication.schema, manifest, self.clock())
         with self.database.write() as connection:
             require_steward(tokens.present(connection, principal, now=self.clock(), counterpart=dataset.name.organization), dataset.name)
-            present = require_published(catalog.require(connection, dataset.name))
+            present = require_published(catalog.require(connection, dataset.name, EVERYTHING))
             if present.schema not in (None, publication.schema):
                 raise Conflict("conflict", "Another schema was confirmed in the meantime; publish again.")
             suspends = _suspends(connection, present, publication.schema, version.published)

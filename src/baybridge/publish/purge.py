@@ -17,7 +17,7 @@ from baybridge.audit import side as audit_side
 from baybridge.audit.entry import JSON, Kind, canonical
 from baybridge.audit.log import Draft, Log
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Act, Condition, Dataset, Numbered, State, move, parse_reason
+from baybridge.catalog.dataset import EVERYTHING, Act, Condition, Dataset, Numbered, State, move, parse_reason
 from baybridge.data.engines.duckdb import Engine
 from baybridge.data.extracts import Extracts
 from baybridge.data.objects import Objects
@@ -68,7 +68,7 @@ class Purge:
         with self.log.entering_refusals(name.organization, _facts(principal, name, number) | {"act": "plan_purge"}):
             require_steward(principal, name)
         with self.database.read() as connection:
-            return self._plan(connection, catalog.require(connection, name), number)
+            return self._plan(connection, catalog.require(connection, name, EVERYTHING), number)
 
     def purge(self, principal: Principal, name: DatasetName, number: int | None, *, reason: str, plan_sha256: str) -> Plan:
         """Destroy what the plan of that digest names: it is withdrawn, and someone has looked at the plan.
@@ -80,7 +80,7 @@ class Purge:
         facts = _facts(principal, name, number)
         with self.log.entering_refusals(name.organization, facts | {"act": "purge"}), self.database.write() as connection:
             require_steward(principal, name)
-            dataset = catalog.require(connection, name)
+            dataset = catalog.require(connection, name, EVERYTHING)
             plan = self._plan(connection, dataset, number)
             if plan.sha256 != plan_sha256:
                 raise _another_plan(plan)
@@ -167,7 +167,7 @@ class Purge:
             return catalog.named_objects(connection)
 
     def _bury(self, connection: sa.Connection, name: DatasetName, numbers: tuple[int, ...]) -> None:
-        dataset, now = catalog.require(connection, name), self.clock()
+        dataset, now = catalog.require(connection, name, EVERYTHING), self.clock()
         for number in numbers:
             condition = catalog.find_numbered(connection, dataset, number).condition
             after = move(condition, Act.FINISH, what=f"Version {number} of {name}", reason=None, now=now)
