@@ -16,7 +16,7 @@ from baybridge.agree import Agree, Desk, Inbox, SignTogether
 from baybridge.audit.log import Log
 from baybridge.data.engines.duckdb import Engine
 from baybridge.data.extracts import Extracts
-from baybridge.data.objects import Objects
+from baybridge.data.objects import Folder, FolderTurn, Objects
 from baybridge.db import Database
 from baybridge.disclose import Disclose
 from baybridge.errors import Advice, BaybridgeError, Conflict
@@ -47,6 +47,7 @@ class Exchange:
     listed: tuple[Setting, ...]
     keys: Keys
     database: Database
+    objects: Objects
     log: Log
     administer: Administer
     publish: Publish
@@ -83,7 +84,7 @@ class Exchange:
         database = _open_catalog(home)
         log = Log(database=database, origin=settings.origin, clock=_now, entropy=secrets.token_bytes)
         keys = settle_rotation(home, database, log, keys)
-        objects = Objects(home.objects)
+        objects = _open_objects(home, settings)
         watch = Watch(database, log, _now, keys.log)
         desk = Desk(database, log, _now, secrets.token_bytes, keys.wrapping)
         agree = Agree(desk)
@@ -98,6 +99,7 @@ class Exchange:
             listed=listed,
             keys=keys,
             database=database,
+            objects=objects,
             log=log,
             administer=Administer(database, log, agree, _now, secrets.token_bytes),
             publish=Publish(database, log, objects, workspaces, _now, settings.build_memory),
@@ -157,7 +159,7 @@ class Exchange:
         """The parts of the home that cannot be used now: catalog, objects, keys."""
         checks: dict[str, Callable[[], object]] = {
             "catalog": lambda: _require_schema(self.database),
-            "objects": self.home.objects.stat,
+            "objects": self.objects.reach,
             "keys": lambda: read_keys(self.home),
         }
         return [part for part, check in checks.items() if not _works(check)]
@@ -180,7 +182,13 @@ def examine(root: Path, *, environment: Mapping[str, str]) -> tuple[Check, ...]:
     """Look at the home in that folder, also where it does not open. Raise NotFound where there is none."""
     home = find_home(root.absolute())
     database = _catalog(home)
-    files = Files(home, environment, lambda: _origins(home, environment), database)
+    files = Files(
+        home=home,
+        environment=environment,
+        read_settings=lambda: _origins(home, environment),
+        database=database,
+        probe=lambda: _objects(home, load_settings(home, flags={}, environment=environment)[0]).probe(),
+    )
     found = files.checks()
     database.close()
     again = f"baybridge doctor --home {home.root}"
@@ -196,6 +204,22 @@ def examine(root: Path, *, environment: Mapping[str, str]) -> tuple[Check, ...]:
 
 def _origins(home: Home, environment: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(each.origin for each in load_settings(home, flags={}, environment=environment)[1])
+
+
+def _objects(home: Home, settings: Settings) -> Objects:
+    turn = FolderTurn(home.objects)
+    if not settings.objects:
+        return Folder(home.objects, turn)
+    from baybridge.data.bucket import Address, Bucket  # noqa: PLC0415 -- takes 0.2 s to import, and most homes have no bucket
+
+    return Bucket(Address.parse(settings.objects, settings.objects_endpoint), turn)
+
+
+def _open_objects(home: Home, settings: Settings) -> Objects:
+    """Give the home's objects, from a store that is fit to hold them."""
+    objects = _objects(home, settings)
+    objects.require_fit()
+    return objects
 
 
 def _catalog(home: Home) -> Database:

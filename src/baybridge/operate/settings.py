@@ -26,6 +26,8 @@ _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,1000}")
 _PORTS: Final = msgspec.Meta(ge=0, le=65535)
 _SECONDS: Final = msgspec.Meta(gt=0)
 _PLACE: Final = msgspec.Meta(pattern=r"^(/.+|https?://.+)?\Z")
+_BUCKET: Final = msgspec.Meta(pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?)?\Z")
+_URL: Final = msgspec.Meta(pattern=r"^(https?://.+)?\Z")
 _DAYS: Final = msgspec.Meta(ge=0, le=36_500)
 _MEMORY: Final = msgspec.Meta(pattern=r"^[1-9][0-9]{0,5} ?[KMGT]i?B\Z")
 
@@ -69,6 +71,8 @@ class Settings:
         "", "Where each log's newest checkpoint is kept outside the home: a file's absolute path, or a URL that takes GET and PUT.", _PLACE
     )
     checkpoint_copy_token: Secret | None = _secret("The token that is sent to the URL of checkpoint_copy.")  # noqa: RUF009 -- a field
+    objects: str = _setting("", "Where the objects of versions are: `s3://bucket/prefix`, or empty for the home's own folder.", _BUCKET)
+    objects_endpoint: str = _setting("", "The URL of the store that `objects` is in, where it is not Amazon's.", _URL)
     side_record_days: int = _setting(0, "How long side records are kept, in days; 0 keeps them until someone erases them.", _DAYS)
     build_memory: str = _setting("1GB", "The memory that a publication or the making of an extract may use.", _MEMORY)
     engine_memory: str = _setting("512MB", "The memory that the questions on one extract may use together.", _MEMORY)
@@ -225,6 +229,8 @@ _RULES: Final = {
     "float": "a number of seconds above 0",
     "str": "a text",
     "checkpoint_copy": "a file's absolute path outside the home, an http or https URL, or empty",
+    "objects": "s3:// with a bucket's name and perhaps a prefix, or empty",
+    "objects_endpoint": "an http or https URL, or empty",
     "side_record_days": "a whole number of days from 0 to 36500",
     "port": "a whole number from 0 to 65535",
     "build_memory": _MEMORY_RULE,
