@@ -16,6 +16,8 @@ from baybridge.agree import Agree, Desk, Inbox, SignTogether
 from baybridge.audit.log import Log
 from baybridge.data.engines.duckdb import Engine
 from baybridge.data.extracts import Extracts
+from baybridge.data.ingest.order import Limits
+from baybridge.data.ingest.room import shared_room
 from baybridge.data.objects import Objects
 from baybridge.db import Database
 from baybridge.disclose import Disclose
@@ -97,7 +99,7 @@ class Exchange:
             database=database,
             log=log,
             administer=Administer(database, log, agree, _now, secrets.token_bytes),
-            publish=Publish(database, log, objects, workspaces, _now, settings.build_memory),
+            publish=Publish(database, log, objects, workspaces, _now, shared_room(), _publish_limits(settings)),
             withdraw=Withdraw(database, log, _now),
             purge=Purge(
                 database=database,
@@ -234,6 +236,10 @@ def _works(check: Callable[[], object]) -> bool:
     except (BaybridgeError, OSError, SQLAlchemyError):
         return False
     return True
+
+
+def _publish_limits(settings: Settings) -> Limits:
+    return Limits.of(settings.build_memory, settings.publish_seconds, settings.publish_bytes)
 
 
 def _now() -> datetime:
