@@ -21,10 +21,10 @@ from baybridge.catalog import store as catalog
 from baybridge.catalog.dataset import Access, Dataset, Mode, Version, parse_description, parse_title, require_published
 from baybridge.catalog.manifest import Manifest, ManifestObject
 from baybridge.catalog.schema import Schema
-from baybridge.data.ingest.csv_source import Reject
 from baybridge.data.ingest.order import UPLOAD, Changes, Limits, Order, Outcome
 from baybridge.data.ingest.profile import Profile
 from baybridge.data.ingest.room import Room, over_limits
+from baybridge.data.ingest.source import Reject
 from baybridge.data.objects import Objects, Stored, spool
 from baybridge.db import Database
 from baybridge.errors import Advice, Conflict, Place

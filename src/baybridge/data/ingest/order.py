@@ -8,8 +8,9 @@ from typing import Final
 from baybridge.catalog.dataset import Mode
 from baybridge.catalog.manifest import ColumnStatistics
 from baybridge.catalog.schema import Schema
-from baybridge.data.ingest.csv_source import Reject
+from baybridge.data.ingest.formats import Format
 from baybridge.data.ingest.profile import Profile
+from baybridge.data.ingest.source import Reject
 from baybridge.errors import Advice, BaybridgeError, Conflict, Corrupt, Invalid, NotFound, Place, Refused, Unavailable
 
 UPLOAD: Final = "upload"
@@ -57,6 +58,7 @@ class Order:
     base: tuple[str, ...]
     write: bool
     limits: Limits
+    file_format: Format = Format.CSV
     sheet: str | None = None
 
 

@@ -15,19 +15,8 @@ import duckdb
 
 from baybridge.catalog.schema import Column, Schema
 from baybridge.data.ingest import lexical
-from baybridge.data.ingest.csv_source import (
-    DEFAULT_MEMORY,
-    LISTED,
-    VALUE_CHARACTERS,
-    Ragged,
-    Reject,
-    Source,
-    cells_sql,
-    content_sql,
-    engine,
-    fill,
-    read_source,
-)
+from baybridge.data.ingest.formats import Format, open_source
+from baybridge.data.ingest.source import DEFAULT_MEMORY, LISTED, VALUE_CHARACTERS, Ragged, Reject, Source, engine
 from baybridge.data.sql import path_literal
 from baybridge.errors import Advice, Corrupt, Invalid, Place
 from baybridge.names import nearest
@@ -53,21 +42,28 @@ class Staged:
     rejects_found: int
 
 
-def stage(path: Path, schema: Schema, *, scratch: Path, memory_limit: str = DEFAULT_MEMORY, taken: Sequence[str] = ()) -> Staged:
+def stage(
+    path: Path,
+    schema: Schema,
+    *,
+    scratch: Path,
+    file_format: Format = Format.CSV,
+    memory_limit: str = DEFAULT_MEMORY,
+    taken: Sequence[str] = (),
+) -> Staged:
     """Cast the file into a new DuckDB file in a new folder of `scratch`, which the caller owns and deletes.
 
     `taken` are the paths of Parquet objects whose keys the file's rows may not have.
 
     Columns are matched by name, in any order. Raise Invalid (`schema_invalid`) when the header has not the schema's names, Invalid
-    (`file_unreadable`) when it is no CSV, and Corrupt when the counts do not balance.
+    (`file_unreadable`) when it is not of its format, and Corrupt when the counts do not balance.
     """
-    source = read_source(path)
+    source = open_source(path, file_format, schema, scratch=scratch)
     cells = _cells_by_column(source, schema)
     database = Path(mkdtemp(prefix="stage-", dir=scratch)) / "staged.duckdb"
     with engine(str(database), scratch=scratch, memory_limit=memory_limit) as connection:
-        ragged = fill(
+        ragged = source.fill(
             connection,
-            source,
             statement=_cast_sql(source, schema, cells),
             counts="SELECT count(*), coalesce(sum(content), 0)::BIGINT FROM typed",
             values={"null_words": list(schema.null_words)},
@@ -123,10 +119,10 @@ def _cast_sql(source: Source, schema: Schema, cells: tuple[str, ...]) -> str:
     bad = [condition for i, column in enumerate(schema.columns) if (condition := _is_bad(column, i))]
     vs, ts = ([f"{letter}{i}" for i in range(len(cells))] for letter in "vt")
     kept = f"CASE WHEN {' OR '.join(bad) or 'false'} THEN [{', '.join(vs)}] END AS cells"
-    texts.append(f"{content_sql(source)} AS content")
+    texts.append(f"{source.content_sql()} AS content")
     return (
         f"CREATE TEMP TABLE typed AS SELECT {', '.join(ts)}, {kept}, content FROM ("
-        f"SELECT {', '.join(vs + typed)}, content FROM (SELECT {', '.join(texts)} FROM {cells_sql(source)}))"
+        f"SELECT {', '.join(vs + typed)}, content FROM (SELECT {', '.join(texts)} FROM {source.cells_sql()}))"
     )
 
 

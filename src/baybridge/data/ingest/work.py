@@ -21,10 +21,12 @@ def work(folder: Path, order: Order) -> Outcome:
     """Do what is ordered with the file `upload` in the folder. Raise what its parts raise, first of all Invalid (`file_unreadable`)."""
     source, memory = folder / UPLOAD, order.limits.memory
     null_words = order.null_words if order.schema is None else order.schema.null_words
-    profiled = profile(source, scratch=folder, null_words=null_words, memory_limit=memory)
+    form = order.file_format
+    profiled = profile(source, scratch=folder, file_format=form, null_words=null_words, memory_limit=memory)
     schema = order.schema or propose(profiled, order.key)
     taken = order.base if order.mode is Mode.APPEND else ()
-    staged = stage(source, _of_upload(schema, order.mode), scratch=folder, memory_limit=memory, taken=taken)
+    arriving = _of_upload(schema, order.mode)
+    staged = stage(source, arriving, scratch=folder, file_format=form, memory_limit=memory, taken=taken)
     written = _NOTHING if staged.rows_rejected else _written(folder, order, schema, staged)
     return Outcome(
         schema=schema,
