@@ -666,7 +666,7 @@ def test_a_client_that_leaves_in_mid_upload_leaves_no_trace(flights: World, serv
     body = FLIGHTS if "length" in framing else f"{len(FLIGHTS):x}\r\n".encode() + FLIGHTS + b"\r\n"
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(head.encode() + body)
-        wait_until(lambda: any((flights.root / "scratch").glob("publish-*/upload.csv")))
+        wait_until(lambda: any((flights.root / "scratch").glob("publish-*/upload")))
         if reset:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     wait_until(lambda: left_in_scratch(flights.root) == [])

@@ -29,6 +29,7 @@ CODES: Final[dict[str, CodeFacts]] = {
     "terms_invalid": CodeFacts(400, 2, "The terms lack something, contradict themselves, or hold a term this server does not understand."),
     "schema_invalid": CodeFacts(400, 2, "The schema is not a Frictionless Table Schema that this server understands."),
     "file_unreadable": CodeFacts(400, 2, "The file is not a readable UTF-8 CSV with one header row."),
+    "file_over_limits": CodeFacts(413, 2, "The file is larger than the server takes, or reading it takes more time or memory than it may."),
     "settings_invalid": CodeFacts(400, 2, "A setting is unknown or its value does not parse."),
     "not_acceptable": CodeFacts(406, 2, "The rows cannot be had in the format that the request names."),
     "method_not_allowed": CodeFacts(405, 2, "The address does not take that method; `Allow` names those it takes."),

@@ -16,6 +16,8 @@ from baybridge.agree import Agree, Desk, Inbox, SignTogether
 from baybridge.audit.log import Log
 from baybridge.data.engines.duckdb import Engine
 from baybridge.data.extracts import Extracts
+from baybridge.data.ingest.order import Limits
+from baybridge.data.ingest.room import shared_room
 from baybridge.data.objects import Folder, FolderTurn, Objects
 from baybridge.db import Database
 from baybridge.disclose import Disclose
@@ -102,7 +104,7 @@ class Exchange:
             objects=objects,
             log=log,
             administer=Administer(database, log, agree, _now, secrets.token_bytes),
-            publish=Publish(database, log, objects, workspaces, _now, settings.build_memory),
+            publish=Publish(database, log, objects, workspaces, _now, shared_room(), _publish_limits(settings)),
             withdraw=Withdraw(database, log, _now),
             purge=Purge(
                 database=database,
@@ -262,6 +264,10 @@ def _works(check: Callable[[], object]) -> bool:
     except (BaybridgeError, OSError, SQLAlchemyError):
         return False
     return True
+
+
+def _publish_limits(settings: Settings) -> Limits:
+    return Limits.of(settings.build_memory, settings.publish_seconds, settings.publish_bytes)
 
 
 def _now() -> datetime:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Self
 from baybridge.agreements.agreement import Agreement
 from baybridge.agreements.umbrellas import Umbrella
 from baybridge.audit.checkpoint import Verifier
-from baybridge.catalog.dataset import parse_access
+from baybridge.catalog.dataset import parse_access, parse_mode
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.client import LogVerdict, RowsRejected, chunks
 from baybridge.exchange import Exchange, examine
@@ -184,7 +184,7 @@ class LocalOperator:
         self.exchange.publish.declare(LOCAL_OPERATOR, DatasetName.parse(dataset), said)
         return self.collection(dataset)
 
-    def publish(
+    def publish(  # noqa: PLR0913 -- each is an option of the command
         self,
         dataset: str,
         source: Path | BinaryIO | Iterable[bytes],
@@ -194,9 +194,20 @@ class LocalOperator:
         accept_schema: bool = False,
         dry_run: bool = False,
         suspend: bool = False,
+        mode: str = "replace",
+        base: int | None = None,
     ) -> PublishReport:
         """Make a CSV the dataset's next version. Raise RowsRejected, with the report, where cells do not fit."""
-        upload = Upload(chunks(source), ("", *(word for word in null if word)), tuple(key), accept_schema, dry_run, suspend)
+        upload = Upload(
+            chunks=chunks(source),
+            null_words=("", *(word for word in null if word)),
+            key=tuple(key),
+            accept_schema=accept_schema,
+            dry_run=dry_run,
+            suspend=suspend,
+            mode=parse_mode(mode),
+            base=base,
+        )
         publication = self.exchange.publish.publish(LOCAL_OPERATOR, DatasetName.parse(dataset), upload)
         report = publish_report(publication)
         if publication.rows_rejected and not dry_run:

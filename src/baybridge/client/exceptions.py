@@ -44,6 +44,10 @@ class FileUnreadable(Invalid):
     """The file is not a readable UTF-8 CSV with one header row."""
 
 
+class FileOverLimits(Invalid):
+    """The file is larger than the server takes, or reading it takes more time or memory than it may."""
+
+
 class SettingsInvalid(Invalid):
     """A setting is unknown or its value does not parse."""
 
@@ -263,6 +267,7 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "terms_invalid": TermsInvalid,
     "schema_invalid": SchemaInvalid,
     "file_unreadable": FileUnreadable,
+    "file_over_limits": FileOverLimits,
     "settings_invalid": SettingsInvalid,
     "not_acceptable": NotAcceptable,
     "method_not_allowed": MethodNotAllowed,

@@ -16,14 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-import duckdb
-
-from baybridge.catalog.manifest import ColumnStatistics, ManifestObject
-from baybridge.data.sql import path_literal, quote
 from baybridge.errors import Corrupt
 
-ROWS_PER_OBJECT: Final = 1_000_000
-_ROW_GROUP: Final = 122_880
 _CHUNK: Final = 1 << 20
 PROBE: Final = b"written and read back\n"
 
@@ -197,39 +191,6 @@ def not_written(sha256: str) -> Corrupt:
     return Corrupt("corrupt", f"Object {sha256[:12]} is missing or not what was written.")
 
 
-def write_rows(staged: Path, objects: Objects, *, scratch: Path, memory_limit: str) -> tuple[ManifestObject, ...]:
-    """Write the table `rows` of a staged DuckDB file as Parquet objects of at most 1,000,000 rows, in the table's order."""
-    engine = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": memory_limit, "temp_directory": str(scratch)})
-    try:
-        engine.execute("SET TimeZone = 'UTC'")
-        engine.execute(f"ATTACH {path_literal(staged)} AS staged (READ_ONLY)")
-        total = _count(engine, "SELECT count(*) FROM staged.rows")
-        columns = [str(row[0]) for row in engine.execute("SELECT column_name FROM (DESCRIBE staged.rows)").fetchall()]
-        starts = range(0, max(total, 1), ROWS_PER_OBJECT)
-        return tuple(_write_slice(engine, objects, columns, start, scratch) for start in starts)
-    finally:
-        engine.close()
-
-
-def _write_slice(engine: duckdb.DuckDBPyConnection, objects: Objects, columns: list[str], start: int, scratch: Path) -> ManifestObject:
-    part = scratch / f"part-{start}.parquet"
-    taken = f"(SELECT * FROM staged.rows WHERE rowid >= {start:d} AND rowid < {start + ROWS_PER_OBJECT:d})"
-    engine.execute(f"COPY {taken} TO {path_literal(part)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})")
-    statistics = ", ".join(f"count(*) - count({quote(name)}), min({quote(name)})::VARCHAR, max({quote(name)})::VARCHAR" for name in columns)
-    rows = f"read_parquet({path_literal(part)}, hive_partitioning = false)"
-    found = engine.execute(f"SELECT count(*), {statistics} FROM {rows}").fetchall()[0]
-    stored = objects.adopt(part)
-    return ManifestObject(
-        sha256=stored.sha256,
-        size=stored.size,
-        rows=found[0],
-        statistics=tuple(
-            ColumnStatistics(name, found[1 + 3 * position], found[2 + 3 * position], found[3 + 3 * position])
-            for position, name in enumerate(columns)
-        ),
-    )
-
-
 def spool(chunks: Iterable[bytes], target: Path) -> Stored:
     """Write a stream to a file, hashing on the way. The file is not durable until it is adopted."""
     digest, size = hashlib.sha256(), 0
@@ -255,10 +216,6 @@ def hash_file(path: Path) -> tuple[str, int]:
         digest.update(chunk)
         size += len(chunk)
     return digest.hexdigest(), size
-
-
-def _count(engine: duckdb.DuckDBPyConnection, query: str) -> int:
-    return int(engine.execute(query).fetchall()[0][0])
 
 
 def sync(path: Path) -> None:

@@ -17,6 +17,7 @@ from baybridge.publish.purge import Plan
 from baybridge.terms.terms import format_instant
 from baybridge.wire.agreements import AgreementShape, ApprovalShape, SignatureShape, UmbrellaShape
 from baybridge.wire.collections import (
+    ChangesMadeShape,
     CollectionShape,
     ColumnProfileShape,
     PublishReport,
@@ -235,4 +236,12 @@ def publish_report(publication: Publication) -> PublishReport:
             SuspensionShape(agreement=each.agreement.id, consumer=each.agreement.consumer, columns=list(each.columns))
             for each in publication.suspends
         ],
+        changes=ChangesMadeShape(
+            mode=publication.mode.value,
+            base=publication.base,
+            inserted=publication.changes.inserted,
+            updated=publication.changes.updated,
+            deleted=publication.changes.deleted,
+            unmatched=publication.changes.unmatched,
+        ),
     )

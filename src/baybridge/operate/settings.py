@@ -75,6 +75,8 @@ class Settings:
     objects_endpoint: str = _setting("", "The URL of the store that `objects` is in, where it is not Amazon's.", _URL)
     side_record_days: int = _setting(0, "How long side records are kept, in days; 0 keeps them until someone erases them.", _DAYS)
     build_memory: str = _setting("1GB", "The memory that a publication or the making of an extract may use.", _MEMORY)
+    publish_seconds: float = _setting(1800.0, "How long the reading of one uploaded file may take, before it is ended.", _SECONDS)
+    publish_bytes: str = _setting("20GB", "The largest file that may be uploaded, also when it is unpacked.", _MEMORY)
     engine_memory: str = _setting("512MB", "The memory that the questions on one extract may use together.", _MEMORY)
     wrapping_key: Secret | None = _secret("The key over the keys of pseudonyms, in base64 of 32 bytes; unset, it is the one in the home.")  # noqa: RUF009 -- a field
 
@@ -234,6 +236,7 @@ _RULES: Final = {
     "side_record_days": "a whole number of days from 0 to 36500",
     "port": "a whole number from 0 to 65535",
     "build_memory": _MEMORY_RULE,
+    "publish_bytes": _MEMORY_RULE,
     "wrapping_key": "base64 of 32 bytes",
     "checkpoint_copy_token": "a token",
     "engine_memory": _MEMORY_RULE,

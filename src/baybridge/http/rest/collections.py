@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from baybridge.catalog.dataset import parse_access
+from baybridge.catalog.dataset import Mode, parse_access, parse_mode
 from baybridge.catalog.schema import parse_table_schema, queryables_schema, to_table_schema
 from baybridge.errors import Advice, Conflict, Invalid, Place
 from baybridge.exchange import Exchange
@@ -39,6 +39,8 @@ PUBLISH_PARAMETERS: Final = (
     Parameter("accept_schema", "Take the schema that the file's profile proposes.", {"type": "boolean"}),
     Parameter("dry_run", "Say what would happen, and change nothing.", {"type": "boolean"}),
     Parameter("suspend", "Suspend the agreements that name a column which the version drops or retypes.", {"type": "boolean"}),
+    Parameter("mode", "All rows, or what is appended, upserted or deleted by key.", {"type": "string", "enum": [*Mode]}),
+    Parameter("base", "The version that is changed: the latest, or nothing is.", {"type": "integer", "minimum": 1}),
 )
 MAX_LISTED: Final = 1000
 LISTING_PARAMETERS: Final = (
@@ -136,6 +138,8 @@ async def publish(request: Request) -> Response:
         dry_run=_yes(given, "dry_run"),
         suspend=_yes(given, "suspend"),
         expected=expected(request),
+        mode=parse_mode(given.get("mode", Mode.REPLACE)),
+        base=_whole(given, "base", None),
     )
 
     def act(exchange: Exchange) -> Publication:
