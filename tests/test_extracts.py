@@ -620,6 +620,7 @@ def settings_of(cursor: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     return tuple(cursor.execute("SELECT current_setting(?)::VARCHAR", [name]).fetchall()[0][0] for name in names)
 
 
+@pytest.mark.slow
 def test_most_escapes_work_in_an_engine_that_is_not_confined(pooled):
     """That they are refused above is the confinement's doing, and not a mistake in how they are written."""
     world, extract, other, _ = pooled
