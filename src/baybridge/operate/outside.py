@@ -20,6 +20,7 @@ from baybridge.audit import store as audit_store
 from baybridge.audit.checkpoint import Checkpoint, Verifier, decode_base64, encode_base64, open_note
 from baybridge.audit.entry import JSON, Kind, canonical
 from baybridge.audit.log import Draft, Log
+from baybridge.audit.side import Side
 from baybridge.audit.tree import Tree
 from baybridge.db import Database
 from baybridge.errors import Advice, BaybridgeError, Conflict, Corrupt, Invalid, Unavailable
@@ -133,7 +134,7 @@ class Outside:
             "side_sha256": hashlib.sha256(side).hexdigest(),
             "size": size,
         }
-        return Draft(organization, Kind.RESTORED, facts, side)
+        return Draft(organization, Kind.RESTORED, facts, Side(side))
 
     def _compare(self, connection: sa.Connection, kept: CheckpointCopyShape, organization: str) -> Lost | None:
         pinned = self._key(kept, organization)
