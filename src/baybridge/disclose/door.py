@@ -17,6 +17,7 @@ from baybridge.agreements.domains import unwrap_key
 from baybridge.audit.counts import Counted
 from baybridge.audit.entry import JSON, Kind, canonical, column_list
 from baybridge.audit.log import Draft, Log, always
+from baybridge.audit.side import Side
 from baybridge.catalog import store as catalog
 from baybridge.catalog.dataset import NOBODY, Dataset, State, Version
 from baybridge.data.engines.duckdb import Engine, Rows, Stop, Whole
@@ -319,7 +320,9 @@ class Disclose:
             facts |= {"since": older.projection.version, "since_extract": self.extracts.digest(older.projection)}
         if grant.agreement is not None:
             facts["agreement"] = {"id": grant.agreement.id, "terms_sha256": grant.agreement.terms_sha256}
-        return Draft(grant.projection.dataset.organization, Kind.DISCLOSURE, facts, side)
+        since = granted.grants[1].projection.version if len(granted.grants) > 1 else None
+        kept = Side(side, str(grant.projection.dataset), grant.projection.version, since)
+        return Draft(grant.projection.dataset.organization, Kind.DISCLOSURE, facts, kept)
 
     def _count(self, request: Read, kind: str, code: str | None) -> None:
         name = request.ask.dataset
