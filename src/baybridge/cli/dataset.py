@@ -17,6 +17,7 @@ from baybridge.cli.session import Door, Session, door_options, read_json
 from baybridge.client import RowsRejected
 from baybridge.errors import CODES, Advice, Conflict, NotFound
 from baybridge.wire.collections import CollectionsShape, DeclareRequest, PublishReport, VersionShape
+from baybridge.wire.formats import Format, format_of_name
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -34,6 +35,7 @@ class _Upload:
     suspend: bool
     mode: str
     base: int | None
+    format: str | None
 
     def send(self, door: Door) -> PublishReport:
         source = sys.stdin.buffer if str(self.file) == "-" else told(self.file)
@@ -47,6 +49,7 @@ class _Upload:
             suspend=self.suspend,
             mode=self.mode,
             base=self.base,
+            format=self.format or format_of_name(self.file),
         )
 
 
@@ -67,6 +70,12 @@ class _Upload:
     help="What FILE is: all rows of the next version, or rows to add to the latest, put in by key, or delete by key. [default: replace]",
 )
 @click.option("--base", type=int, metavar="N", help="The version that FILE follows: where another is the latest, nothing is published.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice([*Format]),
+    help="The format of FILE. [default: by the end of its name, else csv]",
+)
 @click.option("--title", help="The dataset's title.")
 @click.option("--description", help="What the dataset is.")
 @click.option(
@@ -91,6 +100,7 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     dry_run: bool,
     mode: str,
     base: int | None,
+    file_format: str | None,
     title: str | None,
     description: str | None,
     access: str | None,
@@ -112,7 +122,7 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     declaration = DeclareRequest(
         title=title, description=description, access=access, schema=given, schema_change=schema_change, hidden=hidden or None
     )
-    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base)
+    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base, file_format)
     with session.door() as door:
         if not dry_run:
             _declare(door, upload, declaration)

@@ -45,6 +45,7 @@ from baybridge.wire.collections import (
     VersionShape,
     VersionsShape,
 )
+from baybridge.wire.formats import parse_format
 from baybridge.wire.principals import OrganizationShape, OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape, TokensShape
 from baybridge.wire.terms import TermsShape
 
@@ -196,8 +197,9 @@ class LocalOperator:
         suspend: bool = False,
         mode: str = "replace",
         base: int | None = None,
+        format: str | None = None,  # noqa: A002 -- the parameter's name
     ) -> PublishReport:
-        """Make a CSV the dataset's next version. Raise RowsRejected, with the report, where cells do not fit."""
+        """Make a file the dataset's next version. Raise RowsRejected, with the report, where cells do not fit."""
         upload = Upload(
             chunks=chunks(source),
             null_words=("", *(word for word in null if word)),
@@ -207,6 +209,7 @@ class LocalOperator:
             suspend=suspend,
             mode=parse_mode(mode),
             base=base,
+            file_format=parse_format(format),
         )
         publication = self.exchange.publish.publish(LOCAL_OPERATOR, DatasetName.parse(dataset), upload)
         report = publish_report(publication)

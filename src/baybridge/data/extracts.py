@@ -186,4 +186,6 @@ def _fill(engine: duckdb.DuckDBPyConnection, target: Path, projection: Projectio
 def _placed(name: str, column: ColumnType) -> str:
     """One column of the order. The two zeros of a double compare equal and are not, so what stood before them must not decide."""
     ascending = f"{quote(name)} ASC NULLS LAST"
+    if column.holds(Kind.DOUBLE) and column.is_nested:
+        return f"{ascending}, {quote(name)}::VARCHAR DESC"
     return f"{ascending}, signbit({quote(name)}) DESC" if column.kind is Kind.DOUBLE else ascending

@@ -47,6 +47,7 @@ from baybridge.principals.store import require_organization
 from baybridge.publish.rules import nothing_proposed, require_changeable, require_same_schema, unconfirmed
 from baybridge.publish.withdraw import require_steward
 from baybridge.publish.workspaces import Workspaces
+from baybridge.wire.formats import Format
 
 SCHEMA_CHANGED: Final = "schema_changed"
 
@@ -71,7 +72,7 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A CSV on its way in. `accept_schema` confirms whatever the profile proposes, with `key`, where the dataset has no schema yet.
+    """A file on its way in. `accept_schema` confirms whatever the profile proposes, with `key`, where the dataset has no schema yet.
 
     `suspend` confirms that agreements are suspended which name a column that the version drops or retypes. `expected` is the state of
     the dataset that the version is to follow, `base` the number of the version that is the latest then. Another `mode` than to replace
@@ -87,6 +88,7 @@ class Upload:
     expected: Expected = WHATEVER
     mode: Mode = Mode.REPLACE
     base: int | None = None
+    file_format: Format = Format.CSV
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +266,7 @@ class Publish:
             null_words=upload.null_words,
             key=upload.key,
             mode=upload.mode,
+            file_format=upload.file_format,
             base=() if base is None else tuple(map(str, self.objects.fetch([each.sha256 for each in base.manifest.objects], fetched))),
             write=not upload.dry_run and (dataset.schema is not None or upload.accept_schema),
             limits=self.limits,
