@@ -6,11 +6,11 @@ whoever holds it alone can tell garbage for sure.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -63,7 +63,7 @@ class Objects:
         sync(self._root)
         return Stored(digest, size)
 
-    @contextmanager
+    @contextlib.contextmanager
     def adopting(self) -> Iterator[None]:
         """Keep objects from being collected: they are adopted in this block, and named by a manifest before it ends."""
         with self._locked(fcntl.LOCK_SH):
@@ -72,21 +72,27 @@ class Objects:
     def collect(self, named: Callable[[], frozenset[str]]) -> None:
         """Remove every file here that is not named, also what killed publications left. `named` is asked once nobody is adopting."""
         with self._locked(fcntl.LOCK_EX):
-            kept = named()
-            folders = [folder for folder in sorted(self._root.iterdir()) if folder.is_dir()]
-            for folder in folders:
-                garbage = [path for path in sorted(folder.iterdir()) if path.name not in kept]
-                for path in garbage:
-                    path.unlink()
-                if garbage:
-                    sync(folder)
+            self._collect(named())
 
-    @contextmanager
+    def collect_unless_adopting(self, named: Callable[[], frozenset[str]]) -> None:
+        """Collect where nobody is adopting now, and do nothing where somebody is: no publication waits for it."""
+        with contextlib.suppress(BlockingIOError), self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+            self._collect(named())
+
+    def _collect(self, kept: frozenset[str]) -> None:
+        for folder in sorted(each for each in self._root.iterdir() if each.is_dir()):
+            garbage = [path for path in sorted(folder.iterdir()) if path.name not in kept]
+            for path in garbage:
+                path.unlink()
+            if garbage:
+                sync(folder)
+
+    @contextlib.contextmanager
     def _locked(self, how: int) -> Iterator[None]:
         """Hold the folder's own lock, across processes; the kernel drops it when its holder dies."""
         folder = os.open(self._root, os.O_RDONLY)
         try:
-            fcntl.flock(folder, how)
+            fcntl.flock(folder, how)  # BlockingIOError where it is not to be waited for
             yield
         finally:
             os.close(folder)

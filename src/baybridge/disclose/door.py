@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from baybridge.agreements import store as agreement_store
 from baybridge.agreements.agreement import Agreement
 from baybridge.agreements.domains import unwrap_key
+from baybridge.agreements.readers import note_reader
 from baybridge.audit.counts import Counted
 from baybridge.audit.entry import JSON, Kind, canonical, column_list
 from baybridge.audit.log import Draft, Log, always
@@ -67,6 +68,7 @@ class Disclose:
     wait: float
     _versions: dict[tuple[str, int], Version] = field(default_factory=dict)
     _referred: set[tuple[str, str]] = field(default_factory=set)
+    _readers: dict[tuple[str, str | None], datetime] = field(default_factory=dict)
 
     def read(self, request: Request | Examination, principal: Principal | None, stop: Stop) -> Answer:
         """Answer the request, with its entry durable, or raise the reason why not."""
@@ -122,9 +124,9 @@ class Disclose:
             try:
                 leaving, draft = compute(granted)
             except Exception:
-                if self._stands(granted):
+                if self._stands(granted) and all(self.extracts.is_present(each.projection) for each in granted.grants):
                     raise
-                continue  # what it was reading from was withdrawn or purged meanwhile: decide again
+                continue  # what it was reading from was withdrawn, purged or collected meanwhile: decide again
             if draft is None:
                 self._count(request, "read", None)
                 return leaving, None, granted
@@ -271,7 +273,17 @@ class Disclose:
                 referred = agreement_store.refer_to_extract(connection, grant.agreement, extract.sha256, now=self.clock())
             if referred:
                 self._referred.add((grant.agreement.id, extract.sha256))
+        self._note_reader(grant)
         return extract
+
+    def _note_reader(self, grant: Grant) -> None:
+        """Note who reads the dataset, once an hour: what is read of late is made ahead of the readers of its next version."""
+        dataset, hour = grant.projection.dataset, self.clock().replace(minute=0, second=0, microsecond=0)
+        reader = (str(dataset), None if grant.agreement is None else grant.agreement.id)
+        if self._readers.get(reader) != hour:
+            with self.database.write() as connection:
+                note_reader(connection, dataset, grant.agreement, now=self.clock())
+            self._readers[reader] = hour
 
     def _domain_key(self, key_id: str) -> bytes:
         with self.database.read() as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -69,6 +70,11 @@ class Settings:
     side_record_days: int = _setting(0, "How long side records are kept, in days; 0 keeps them until someone erases them.", _DAYS)
     build_memory: str = _setting("1GB", "The memory that a publication or the making of an extract may use.", _MEMORY)
     engine_memory: str = _setting("512MB", "The memory that the questions on one extract may use together.", _MEMORY)
+    extract_budget: str = _setting("20GB", "The disk that extracts may take; beyond it the least recently read are removed.", _MEMORY)
+    worker: bool = _setting(
+        default=True, doc="Whether `serve` runs jobs too: garbage, purges, extracts ahead of readers, agreements' ends."
+    )
+    job_lease_seconds: float = _setting(60.0, "How long a job is its worker's without a sign of life, before another takes it.", _SECONDS)
     wrapping_key: Secret | None = _secret("The key over the keys of pseudonyms, in base64 of 32 bytes; unset, it is the one in the home.")  # noqa: RUF009 -- a field
 
 
@@ -80,6 +86,13 @@ class Setting:
     value: object
     origin: str
     doc: str
+
+
+def bytes_of(size: str) -> int:
+    """The bytes of a setting such as 512MB or 1 GiB."""
+    number, unit = size.rstrip("KMGTiB "), size.lstrip("0123456789 ")
+    thousand = 1024 if "i" in unit else 1000
+    return int(number) * math.prod([thousand] * ("KMGT".index(unit[0]) + 1))
 
 
 def load_settings(home: Home, *, flags: Mapping[str, object], environment: Mapping[str, str]) -> tuple[Settings, tuple[Setting, ...]]:
@@ -217,10 +230,12 @@ _RULES: Final = {
     "int": "a whole number",
     "float": "a number of seconds above 0",
     "str": "a text",
+    "bool": "true or false",
     "checkpoint_copy": "a file's absolute path outside the home, an http or https URL, or empty",
     "side_record_days": "a whole number of days from 0 to 36500",
     "port": "a whole number from 0 to 65535",
     "build_memory": _MEMORY_RULE,
     "wrapping_key": "base64 of 32 bytes",
     "engine_memory": _MEMORY_RULE,
+    "extract_budget": _MEMORY_RULE,
 }
