@@ -69,6 +69,7 @@ class Exchange:
     outside: Outside
     catalog: Look
     replies: Replies
+    upkeep: Upkeep
     worker: Worker
     jobs: AdministerJobs
     doctor: Doctor
@@ -134,6 +135,7 @@ class Exchange:
             outside=outside,
             catalog=Look(database),
             replies=Replies(database, _now),
+            upkeep=upkeep,
             worker=Worker(
                 database=database,
                 kinds=upkeep.kinds(),

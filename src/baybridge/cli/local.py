@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Final, Self
 
 from baybridge.agreements.agreement import Agreement
 from baybridge.agreements.umbrellas import Umbrella
@@ -52,6 +52,8 @@ from baybridge.wire.jobs import JobShape, JobsShape
 from baybridge.wire.principals import OrganizationShape, OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape, TokensShape
 from baybridge.wire.terms import TermsShape
 
+_TIDY_SECONDS: Final = 60
+
 
 def make_home(root: Path, *, origin: str) -> str:
     """Make a home, and give the origin that its logs are known by."""
@@ -94,7 +96,9 @@ class LocalOperator:
         """Run the home's jobs until it is told to stop."""
         with self.exchange.home.held(), self.exchange.worker.running():
             ready(self.exchange.worker.name)
-            signal.pause()
+            while True:
+                self.exchange.upkeep.tidy()
+                time.sleep(_TIDY_SECONDS)
 
     def jobs(self, state: str | None, limit: int) -> JobsShape:
         """Jobs, the newest first, and the numbers of all."""

@@ -54,9 +54,10 @@ class Extract:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What is on the disk under one digest: finished or not, in bytes, and when it was last read."""
+    """What is on the disk under one digest: from which manifest, finished or not, in bytes, and when it was last read."""
 
     digest: str
+    manifest: str
     size: int
     read: float
 
@@ -132,15 +133,15 @@ class Extracts:
         """Whether the extract is there now."""
         return self._present(self.digest(projection)) is not None
 
-    def collect(self, referred: Callable[[], frozenset[str]]) -> None:
-        """Remove what nobody refers to any more and has not read for a day, what nobody has read for a month, and what dead builders left.
+    def collect(self, *, manifests: frozenset[str], referred: frozenset[str]) -> None:
+        """Remove what was made from none of these manifests, what nobody has read for a month, or, where no agreement refers to it, a day.
 
-        Then keep to the budget. `referred` are the extracts that agreements refer to; those of owners and the public are read or not.
+        Then remove what dead builders left, and keep to the budget. Nothing is waited for: what is being made or read now is left.
         """
-        now, kept = self._clock().timestamp(), referred()
+        now = self._clock().timestamp()
         for each in self._all():
-            longest = _UNREAD if each.digest in kept else _UNREFERRED
-            if now - each.read > longest.total_seconds():
+            longest = _UNREAD if each.digest in referred else _UNREFERRED
+            if each.manifest not in manifests or now - each.read > longest.total_seconds():
                 self._remove(each)
             elif (self._root / f"{each.digest}.making").exists():
                 self._remove_unfinished(each)
@@ -235,7 +236,8 @@ class Extracts:
         for lock in self._root.glob("*.lock"):
             with suppress(FileNotFoundError):
                 read = lock.stat().st_mtime
-                found.append(_Kept(lock.stem, _size(self._root / lock.stem) + _size(self._root / f"{lock.stem}.making"), read))
+                size = _size(self._root / lock.stem) + _size(self._root / f"{lock.stem}.making")
+                found.append(_Kept(lock.stem, lock.read_text("ascii"), size, read))
         return found
 
     def _build(self, digest: str, projection: Projection, domain_key: Callable[[str], bytes]) -> Extract:

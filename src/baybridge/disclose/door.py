@@ -123,8 +123,8 @@ class Disclose:
                 raise self._refused(request, principal, granted)
             try:
                 leaving, draft = compute(granted)
-            except Exception:
-                if self._stands(granted) and all(self.extracts.is_present(each.projection) for each in granted.grants):
+            except Exception as failure:
+                if self._stands(granted) and (isinstance(failure, Unavailable) or self._are_present(granted)):
                     raise
                 continue  # what it was reading from was withdrawn, purged or collected meanwhile: decide again
             if draft is None:
@@ -247,6 +247,9 @@ class Disclose:
             entry=None,
             stands=lambda: self._stands(granted),
         )
+
+    def _are_present(self, granted: Granted) -> bool:
+        return all(self.extracts.is_present(each.projection) for each in granted.grants)
 
     def _digest(self, granted: Granted) -> str:
         return "-".join(self.extracts.digest(grant.projection) for grant in granted.grants)

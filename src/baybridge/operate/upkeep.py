@@ -1,4 +1,4 @@
-"""The kinds of jobs, each with what runs it, and why done twice is the same as done once."""
+"""The kinds of jobs, each with what runs it, and why done twice is the same as done once; and what each node does on its own disk."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Upkeep:
         """Every kind of job that there is."""
         return (
             Kind(Rule(WARM, tries=4), self.make_extracts, is_long=True),
-            Kind(Rule("collect", every=timedelta(minutes=10)), self.collect, is_long=True),
+            Kind(Rule("collect_objects", every=timedelta(minutes=10)), self.collect_objects, is_long=True),
             Kind(Rule(FINISH, tries=None), self.finish_purges, is_long=False),
             Kind(Rule(hours.BEGINS), self.begin_agreement, is_long=False),
             Kind(Rule(hours.ENDS), self.end_agreement, is_long=False),
@@ -54,13 +54,17 @@ class Upkeep:
         """Twice is once: an extract that is there is found, and one that is being made elsewhere is waited for."""
         self.warm.warm(DatasetName.parse(held.job.payload["dataset"]), held.go_on)
 
-    def collect(self, held: Held) -> None:
-        """Twice is once: what is garbage is asked of the catalog under the lock of what is removed, whoever asks."""
+    def tidy(self) -> None:
+        """Remove what nobody needs on this node's own disk: no job, because each node has its own."""
         self.workspaces.sweep()
-        held.go_on()
+        with self.database.read() as connection:
+            manifests, referred = catalog.named_manifests(connection), agreements.referred_extracts(connection)
+        self.extracts.collect(manifests=manifests, referred=referred)
+
+    def collect_objects(self, held: Held) -> None:
+        """Twice is once: what is garbage is asked of the catalog under the lock of all objects, whoever asks."""
+        del held
         self.objects.collect_unless_adopting(lambda: self._read(catalog.named_objects))
-        held.go_on()
-        self.extracts.collect(lambda: self._read(agreements.referred_extracts))
 
     def finish_purges(self, held: Held) -> None:
         """Twice is once: what is destroyed stays so, and the tombstones are made in one transaction for what has none."""

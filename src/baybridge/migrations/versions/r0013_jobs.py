@@ -1,7 +1,7 @@
 """The job table, and when each reader last read a dataset."""
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 
 import sqlalchemy as sa
 from alembic import op
@@ -45,13 +45,15 @@ def upgrade() -> None:
 
 
 def _enqueue_ends(jobs: sa.Table) -> None:
-    connection, now = op.get_bind(), datetime.now(UTC)
-    signed = connection.execute(sa.text("SELECT number, terms FROM agreements WHERE state IN ('FINALIZED', 'SUSPENDED')")).all()
-    for number, terms in signed:
-        said = json.loads(bytes(terms))
+    """Where an instant has passed since, both sides are told now."""
+    connection = op.get_bind()
+    agreements = sa.table("agreements", *(sa.column(name) for name in ("number", "state", "terms")), sa.column("updated", UtcDateTime))
+    of_signed = sa.select(agreements).where(agreements.c.state.in_(["FINALIZED", "SUSPENDED"]))
+    for signed in connection.execute(of_signed).all():
+        said = json.loads(bytes(signed.terms))
         for kind, instant in (("agreement_begins", said["start"]), ("agreement_ends", said["end"])):
             at = datetime.fromisoformat(instant)
-            if at > now:
-                row = {"kind": kind, "payload": json.dumps({"agreement": f"AGR-{number:04d}"}), "state": "queued", "run_at": at}
+            if at > signed.updated:
+                row = {"kind": kind, "payload": json.dumps({"agreement": f"AGR-{signed.number:04d}"}), "state": "queued", "run_at": at}
                 zeros = {"periodic": False, "attempt": 0, "failures": 0}
-                connection.execute(sa.insert(jobs).values(**row, **zeros, created=now, updated=now))
+                connection.execute(sa.insert(jobs).values(**row, **zeros, created=signed.updated, updated=signed.updated))
