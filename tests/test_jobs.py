@@ -65,7 +65,7 @@ def complete(database: Database, job: Job, now: datetime, rule: Rule = ONCE) -> 
 
 def fail(database: Database, job: Job, now: datetime, rule: Rule = ONCE) -> bool:
     with database.write() as connection:
-        return jobs.fail(connection, job, rule, error="Corrupt corrupt", chance=0.5, now=now)
+        return jobs.fail(connection, job, rule, error="Corrupt corrupt", wait=back_off(job.failures + 1, 0.5), now=now)
 
 
 def state(database: Database, number: int) -> Job:
@@ -146,7 +146,7 @@ def test_a_worker_that_has_lost_its_lease_changes_nothing(database: Database) ->
         with database.write() as connection:
             assert not jobs.heartbeat(connection, lost, lease=LEASE, now=late)
             assert not jobs.give_back(connection, lost, now=late)
-            assert not jobs.fail(connection, lost, ONCE, error="E", chance=0, now=late)
+            assert not jobs.fail(connection, lost, ONCE, error="E", wait=SECOND, now=late)
     (job,) = all_jobs(database)  # and no effect
     assert (job.state, job.worker, job.attempt) == (State.RUNNING, "second", 2)
 

@@ -159,11 +159,11 @@ def complete(connection: sa.Connection, job: Job, rule: Rule, *, now: datetime) 
         raise LeaseLost
 
 
-def fail(connection: sa.Connection, job: Job, rule: Rule, *, error: str, chance: float, now: datetime) -> bool:
-    """The job failed: it waits longer each time, and is dead after its tries. False where it is another's by now. `chance` is in [0, 1)."""
+def fail(connection: sa.Connection, job: Job, rule: Rule, *, error: str, wait: timedelta, now: datetime) -> bool:
+    """The job failed: it waits, and is dead after its tries. False where it is another's by now."""
     failures = job.failures + 1
     state = State.DEAD if _is_spent(rule, failures) else State.QUEUED
-    moved = {"state": state.value, "run_at": now + back_off(failures, chance), "failures": failures, "error": error}
+    moved = {"state": state.value, "run_at": now + wait, "failures": failures, "error": error}
     return _move(connection, job, now, **moved, worker=None, lease_until=None)
 
 
@@ -173,7 +173,7 @@ def give_back(connection: sa.Connection, job: Job, *, now: datetime) -> bool:
 
 
 def back_off(failures: int, chance: float) -> timedelta:
-    """Twice as long after each failure, up to a bound, and between half of that and all of it by chance, so that no herd comes back."""
+    """Twice as long after each failure, up to a bound, and between half of that and all of it by chance in [0, 1)."""
     longest: timedelta = min(_FIRST_WAIT * 2 ** min(failures, 20), LONGEST_WAIT)
     return longest * (0.5 + chance / 2)
 

@@ -136,8 +136,10 @@ class Worker:
     def _failed(self, job: Job, kind: Kind, failure: Exception) -> None:
         error = type(failure).__name__ + (f" {failure.code}" if isinstance(failure, BaybridgeError) else "")
         _LOG.warning("job %d (%s) failed at attempt %d: %s", job.number, job.kind, job.attempt, error)
+        known = failure.retry_after if isinstance(failure, BaybridgeError) else None
+        wait = timedelta(seconds=known) if known else jobs.back_off(job.failures + 1, self.chance())
         with self.database.write() as connection:
-            jobs.fail(connection, job, kind.rule, error=error, chance=self.chance(), now=self.clock())
+            jobs.fail(connection, job, kind.rule, error=error, wait=wait, now=self.clock())
 
     @contextmanager
     def _beating(self, held: Held) -> Iterator[None]:
