@@ -126,14 +126,16 @@ def test_a_worker_that_stood_still_for_longer_than_its_lease_changes_nothing(yar
     first = yard.work("first", lease=1)
     assert said(first) == "begun 1"
     first.send_signal(signal.SIGSTOP)
-    second = yard.work("second", lease=1)
+    second = yard.work("second")
     assert said(second) == "begun 1"
+    second.send_signal(signal.SIGSTOP)  # within its lease, so that the job is its own while the first goes on
     yard.gate.touch()
-    wait_until(lambda: yard.are_all(State.DONE))
-    end(second)
-    first.send_signal(signal.SIGCONT)  # it finds the gate open, and would leave its effect
     yard.enqueue("once")
-    wait_until(lambda: len(yard.effects()) == 2)
+    first.send_signal(signal.SIGCONT)  # it finds the gate open, and would leave its effect
+    wait_until(lambda: len(yard.effects()) == 1)
+    assert yard.effects() == [(2, 1, "first")]
+    second.send_signal(signal.SIGCONT)
+    wait_until(lambda: yard.are_all(State.DONE))
     assert yard.effects() == [(1, 2, "second"), (2, 1, "first")]
 
 

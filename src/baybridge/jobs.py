@@ -20,7 +20,7 @@ from baybridge.db import METADATA, UtcDateTime, insert_or
 from baybridge.errors import Advice, Conflict, NotFound
 
 LONGEST_WAIT: Final = timedelta(minutes=10)
-"""The back-off's bound."""
+"""The bound of every back-off, and of every lease: workers may have leases of different lengths."""
 
 KEPT: Final = timedelta(days=7)
 """How long jobs stay listed that are done or discarded. Dead ones stay until the operator has looked at them."""
@@ -118,9 +118,9 @@ def ensure_periodic(connection: sa.Connection, rules: Collection[Rule], *, now: 
             _insert(connection, rule.kind, {}, now=now, run_at=now, key=rule.kind, periodic=True)
 
 
-def due(connection: sa.Connection, rules: Collection[Rule], *, lease: timedelta, now: datetime) -> bool:
+def due(connection: sa.Connection, rules: Collection[Rule], *, now: datetime) -> bool:
     """Whether there is something to claim. It only reads, so that an idle worker writes nothing."""
-    return connection.execute(sa.select(JOBS.c.number).where(_claimable(rules, lease, now)).limit(1)).first() is not None
+    return connection.execute(sa.select(JOBS.c.number).where(_claimable(rules, now)).limit(1)).first() is not None
 
 
 def claim(connection: sa.Connection, rules: Collection[Rule], *, worker: str, lease: timedelta, now: datetime) -> Job | None:
@@ -129,7 +129,7 @@ def claim(connection: sa.Connection, rules: Collection[Rule], *, worker: str, le
     A lease that ran out is a failure of the job: one that kills its workers is dead in the end.
     """
     by_kind = {rule.kind: rule for rule in rules}
-    oldest = _JOB.where(_claimable(rules, lease, now)).order_by(JOBS.c.run_at, JOBS.c.number).limit(1).with_for_update(skip_locked=True)
+    oldest = _JOB.where(_claimable(rules, now)).order_by(JOBS.c.run_at, JOBS.c.number).limit(1).with_for_update(skip_locked=True)
     while (row := connection.execute(oldest).first()) is not None:
         lost = row.state == State.RUNNING
         failures, error = (row.failures + 1, WORKER_LOST) if lost else (row.failures, row.error)
@@ -242,12 +242,12 @@ def _insert(
     connection.execute(insert_or(connection, JOBS).values(**row).on_conflict_do_update(index_elements=["dedupe"], set_={"updated": now}))
 
 
-def _claimable(rules: Collection[Rule], lease: timedelta, now: datetime) -> sa.ColumnElement[bool]:
+def _claimable(rules: Collection[Rule], now: datetime) -> sa.ColumnElement[bool]:
     """Due, or under a lease that ran out. What lies further ahead than it was ever put was put there before the clock was set back."""
     ahead = [(JOBS.c.kind == rule.kind) & (JOBS.c.run_at > now + max(rule.every, LONGEST_WAIT)) for rule in rules if rule.every is not None]
     backed_off = (JOBS.c.failures > 0) & (JOBS.c.run_at > now + LONGEST_WAIT)
     waits = (JOBS.c.state == State.QUEUED.value) & sa.or_(JOBS.c.run_at <= now, backed_off, *ahead)
-    ran_out = (JOBS.c.lease_until <= now) | (JOBS.c.lease_until > now + lease)
+    ran_out = (JOBS.c.lease_until <= now) | (JOBS.c.lease_until > now + LONGEST_WAIT)
     lost = (JOBS.c.state == State.RUNNING.value) & ran_out
     return JOBS.c.kind.in_([rule.kind for rule in rules]) & (waits | lost)
 

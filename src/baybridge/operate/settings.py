@@ -24,6 +24,7 @@ _FILE: Final = "_file"
 _KEY_BYTES: Final = 32
 _PORTS: Final = msgspec.Meta(ge=0, le=65535)
 _SECONDS: Final = msgspec.Meta(gt=0)
+_LEASE: Final = msgspec.Meta(gt=0, le=600)
 _PLACE: Final = msgspec.Meta(pattern=r"^(/.+|https?://.+)?\Z")
 _DAYS: Final = msgspec.Meta(ge=0, le=36_500)
 _MEMORY: Final = msgspec.Meta(pattern=r"^[1-9][0-9]{0,5} ?[KMGT]i?B\Z")
@@ -74,7 +75,7 @@ class Settings:
     worker: bool = _setting(
         default=True, doc="Whether `serve` runs jobs too: garbage, purges, extracts ahead of readers, agreements' ends."
     )
-    job_lease_seconds: float = _setting(60.0, "How long a job is its worker's without a sign of life, before another takes it.", _SECONDS)
+    job_lease_seconds: float = _setting(60.0, "How long a job is its worker's without a sign of life, before another takes it.", _LEASE)
     wrapping_key: Secret | None = _secret("The key over the keys of pseudonyms, in base64 of 32 bytes; unset, it is the one in the home.")  # noqa: RUF009 -- a field
 
 
@@ -233,6 +234,7 @@ _RULES: Final = {
     "bool": "true or false",
     "checkpoint_copy": "a file's absolute path outside the home, an http or https URL, or empty",
     "side_record_days": "a whole number of days from 0 to 36500",
+    "job_lease_seconds": "a number of seconds above 0, at most 600",
     "port": "a whole number from 0 to 65535",
     "build_memory": _MEMORY_RULE,
     "wrapping_key": "base64 of 32 bytes",

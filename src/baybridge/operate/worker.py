@@ -92,7 +92,7 @@ class Worker:
         """Run the one job of these kinds that has been due longest. False where none is due."""
         wanted = [each.rule for each in kinds]
         with self.database.read() as connection:
-            if not jobs.due(connection, wanted, lease=self.lease, now=self.clock()):
+            if not jobs.due(connection, wanted, now=self.clock()):
                 return False
         with self.database.write() as connection:
             job = jobs.claim(connection, wanted, worker=self.name, lease=self.lease, now=self.clock())
