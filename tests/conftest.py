@@ -17,6 +17,8 @@ from pathlib import Path
 import httpx2
 import pytest
 from hypothesis import HealthCheck, settings
+from once import is_once, uses_a_world
+from postgres import Cluster
 
 from baybridge.agreements.agreement import Agreement
 from baybridge.catalog.dataset import Access
@@ -32,6 +34,31 @@ SLOW_MACHINE = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, Healt
 settings.register_profile("default", deadline=None, print_blob=True, suppress_health_check=SLOW_MACHINE)
 settings.register_profile("prove", parent=settings.get_profile("default"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+ON_POSTGRESQL = os.environ.get("BAYBRIDGE_TEST_CATALOG") == "postgresql"
+_CLUSTERS: list[Cluster] = []
+
+
+def cluster() -> Cluster:
+    """This process's PostgreSQL, started when it is first needed."""
+    if not _CLUSTERS:
+        _CLUSTERS.append(Cluster())
+        _CLUSTERS[0].make()
+    return _CLUSTERS[0]
+
+
+def pytest_unconfigure() -> None:
+    for each in _CLUSTERS:
+        each.remove()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The second pass runs what uses a world, and leaves out what is about SQLite's file, or slow and not about the catalog."""
+    if ON_POSTGRESQL:
+        chosen = [item for item in items if uses_a_world(item) and not is_once(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
 
 PROVIDER = "bts"
 CONSUMER = "dot"
@@ -138,7 +165,9 @@ def page_request(ask: Ask, encode: Callable[[Encodable], bytes], *, limit: int =
 
 
 def make_world(root: Path, *organizations: str) -> World:
-    world = World(root, Exchange.make(root, origin="exchange.example"))
+    """A world in that folder; its catalog is a fresh one on PostgreSQL in the second pass of `make test`."""
+    catalog = cluster().database() if ON_POSTGRESQL else ""
+    world = World(root, Exchange.make(root, origin="exchange.example", catalog=catalog))
     for organization in organizations or (PROVIDER, CONSUMER):
         world.add_organization(organization)
     return world
@@ -150,6 +179,8 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = make_world(tmp_path / "home")
     yield made
     made.exchange.close()
+    if ON_POSTGRESQL:
+        cluster().drop(made.exchange.settings.catalog)
 
 
 @pytest.fixture

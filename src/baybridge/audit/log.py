@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +18,6 @@ from typing import Final
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnection
 
 from baybridge.audit.counts import Counts, facts_of
 from baybridge.audit.entry import JSON, Kind, encode
@@ -122,8 +121,8 @@ class Log:
 
     def append(self, connection: sa.Connection, draft: Draft) -> int:
         """Append in the caller's write transaction, and give the index: durable when that transaction is."""
-        data = self._encode(draft)
-        return _append(connection, draft.organization, [(data, draft.side)])
+        data, name = self._encode(draft), draft.organization
+        return _append(connection, name, _taken(connection, [name])[name], [(data, draft.side)])
 
     def record(self, draft: Draft, guard: Callable[[sa.Connection, datetime], bool]) -> int | None:
         """Enter the draft durably, and give its index; give None, with nothing entered, when the guard says no.
@@ -202,10 +201,10 @@ class Log:
     def _commit(self, batch: list[Pending]) -> None:
         """One transaction for the batch. Outcomes are told only after the commit has returned."""
         try:
-            with self._database.write() as connection:
+            with self._database.entering() as connection:
                 numbers = self._enter(connection, batch)
         except Exception as failure:  # noqa: BLE001 -- whatever it was, each waiting reader must be refused, not left waiting
-            if len(batch) == 1 or isinstance(failure, OperationalError | NoConnection):  # the database itself cannot be written now
+            if len(batch) == 1 or isinstance(failure, OperationalError | Unavailable):  # the database itself cannot be written now
                 for pending in batch:
                     pending.outcome.set_exception(_unavailable(failure))
             else:  # one that cannot be entered must not refuse the others: each by itself
@@ -216,6 +215,8 @@ class Log:
             pending.outcome.set_result(number)
 
     def _enter(self, connection: sa.Connection, batch: list[Pending]) -> list[int | None]:
+        """The rows of the logs come first: they order batches of other processes, and what a guard counts belongs to one of them."""
+        edges = _taken(connection, {pending.organization for pending in batch})
         now = self._clock()
         admitted = [pending.guard(connection, now) for pending in batch]
         numbers: list[int | None] = [None] * len(batch)
@@ -224,7 +225,9 @@ class Log:
             if admitted[position]:
                 by_log.setdefault(pending.organization, []).append(position)
         for organization, positions in by_log.items():
-            first = _append(connection, organization, [(batch[position].data, batch[position].side) for position in positions])
+            first = _append(
+                connection, organization, edges[organization], [(batch[position].data, batch[position].side) for position in positions]
+            )
             for offset, position in enumerate(positions):
                 numbers[position] = first + offset
         return numbers
@@ -236,16 +239,29 @@ def always(connection: sa.Connection, now: datetime) -> bool:
     return True
 
 
-def _append(connection: sa.Connection, organization: str, records: list[tuple[bytes, bytes | None]]) -> int:
-    """Append to one log, and give the first index. The log's row is what takes turns on a database with many writers."""
-    row = connection.execute(sa.select(LOGS.c.size, LOGS.c.frontier).where(LOGS.c.organization == organization).with_for_update()).one()
-    frontier, filled = Frontier.from_bytes(row.size, row.frontier).grow(leaf_hash(data) for data, _ in records)
+def _taken(connection: sa.Connection, organizations: Collection[str]) -> dict[str, Frontier]:
+    """Take the rows of these logs, in the order of their names, and give their right edges.
+
+    Until the commit nobody else gives out indexes.
+    """
+    rows = connection.execute(
+        sa.select(LOGS.c.organization, LOGS.c.size, LOGS.c.frontier)
+        .where(LOGS.c.organization.in_(sorted(organizations)))
+        .order_by(LOGS.c.organization)
+        .with_for_update()
+    )
+    return {row.organization: Frontier.from_bytes(row.size, row.frontier) for row in rows}
+
+
+def _append(connection: sa.Connection, organization: str, edge: Frontier, records: list[tuple[bytes, bytes | None]]) -> int:
+    """Append to one log, whose row has been taken, and give the first index."""
+    frontier, filled = edge.grow(leaf_hash(data) for data, _ in records)
     connection.execute(
         sa.insert(ENTRIES),
-        [{"organization": organization, "number": row.size + offset, "data": data} for offset, (data, _) in enumerate(records)],
+        [{"organization": organization, "number": edge.size + offset, "data": data} for offset, (data, _) in enumerate(records)],
     )
     sides = [
-        {"organization": organization, "number": row.size + offset, "data": side}
+        {"organization": organization, "number": edge.size + offset, "data": side}
         for offset, (_, side) in enumerate(records)
         if side is not None
     ]
@@ -254,7 +270,7 @@ def _append(connection: sa.Connection, organization: str, records: list[tuple[by
     if filled:
         connection.execute(sa.insert(TILE_ROOTS), [{"organization": organization, **tile._asdict()} for tile in filled])
     connection.execute(sa.update(LOGS).where(LOGS.c.organization == organization).values(size=frontier.size, frontier=frontier.to_bytes()))
-    return int(row.size)
+    return edge.size
 
 
 def frontier(connection: sa.Connection, organization: str) -> Frontier:

@@ -40,6 +40,7 @@ PLACES: Final = 4096
 UPLOAD_PLACES: Final = 128
 STRANGER_PLACES: Final = 256
 _SWEEP_SECONDS: Final = 1.0
+_HOLD_SECONDS: Final = 2.0
 _COUNT_SECONDS: Final = 60
 _ERASE_SECONDS: Final = 60
 _LOG: Final = logging.getLogger("baybridge.http")
@@ -93,6 +94,7 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
                 (seconds, exchange.sign, "signing a checkpoint"),
                 (seconds, exchange.administer.note_last_use, "noting when tokens were used"),
                 (_SWEEP_SECONDS, exchange.sweep, "finishing a purge"),
+                (_HOLD_SECONDS, exchange.replies.hold, "holding keys of requests"),
                 (_COUNT_SECONDS, exchange.log.enter_counts, "entering counts"),
                 (_ERASE_SECONDS, exchange.expire, "erasing side records"),
             )
