@@ -164,9 +164,9 @@ def page_request(ask: Ask, encode: Callable[[Encodable], bytes], *, limit: int =
     )
 
 
-def make_world(root: Path, *organizations: str) -> World:
+def make_world(root: Path, *organizations: str, catalog: str = "") -> World:
     """A world in that folder; its catalog is a fresh one on PostgreSQL in the second pass of `make test`."""
-    catalog = cluster().database() if ON_POSTGRESQL else ""
+    catalog = catalog or (cluster().database() if ON_POSTGRESQL else "")
     world = World(root, Exchange.make(root, origin="exchange.example", catalog=catalog))
     for organization in organizations or (PROVIDER, CONSUMER):
         world.add_organization(organization)

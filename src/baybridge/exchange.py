@@ -83,8 +83,12 @@ class Exchange:
         keys = _keys(home, settings)
         database = _open_catalog(home, settings)
         log = Log(database=database, origin=settings.origin, clock=_now, entropy=secrets.token_bytes)
-        keys = settle_rotation(home, database, log, keys)
-        pin(database, settings.origin, keys)
+        try:
+            keys = settle_rotation(home, database, log, keys)
+            pin(database, settings.origin, keys)
+        except BaybridgeError:
+            database.close()
+            raise
         objects = Objects(home.objects)
         watch = Watch(database, log, _now, keys.log)
         desk = Desk(database, log, _now, secrets.token_bytes, keys.wrapping)
@@ -147,9 +151,10 @@ class Exchange:
             self.outside.renew()
 
     def sweep(self) -> None:
-        """Finish purges that were begun, and let go of extracts that another process has purged."""
+        """Finish purges that were begun, and let go of extracts that another process or node has purged."""
         try:
             self.purge.finish()
+            self.purge.follow()
         finally:
             self.disclose.let_go()
 
