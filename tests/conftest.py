@@ -35,7 +35,7 @@ settings.register_profile("default", deadline=None, print_blob=True, suppress_he
 settings.register_profile("prove", parent=settings.get_profile("default"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-ON_POSTGRESQL = os.environ.get("BAYBRIDGE_TEST_CATALOG") == "postgresql"
+ON_POSTGRESQL = os.environ.get("TEST_CATALOG") == "postgresql"
 _CLUSTERS: list[Cluster] = []
 
 
