@@ -80,10 +80,10 @@ class Cluster:
         self.stop()
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def database(self) -> str:
-        """The URL of a fresh migrated catalog."""
+    def database(self, like: str = "") -> str:
+        """The URL of a fresh catalog: migrated, or a copy of the one at a URL, which nobody has open."""
         name = f"catalog_{next(self.numbers)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {name_of(like) if like else _TEMPLATE}")
         return self.url(name)
 
     def url(self, name: str) -> str:

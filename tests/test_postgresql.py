@@ -68,10 +68,11 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-def shared(tmp_path: Path, url: str) -> Iterator[World]:
-    world = make_world(tmp_path / "home", catalog=url)
+def shared(tmp_path: Path) -> Iterator[World]:
+    world = make_world(tmp_path / "home", on_postgresql=True)
     yield world
     world.exchange.close()
+    cluster().drop(world.exchange.settings.catalog)
 
 
 @pytest.fixture
@@ -111,7 +112,8 @@ def test_the_migrated_schema_is_the_one_that_the_program_uses_and_all_text_is_or
         assert texts[0] == texts[1] > 50
 
 
-def test_what_one_process_reads_and_then_writes_no_other_comes_between(database: Database, url: str) -> None:
+def test_what_one_process_reads_and_then_writes_no_other_comes_between(database: Database, shared: World) -> None:
+    url = shared.exchange.settings.catalog
     with database.write() as connection:
         connection.exec_driver_sql("CREATE TABLE counter (value INTEGER NOT NULL)")
         connection.exec_driver_sql("INSERT INTO counter VALUES (0)")

@@ -16,7 +16,7 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
-from conftest import FLIGHTS, Server, World, cluster, make_world, serving, wait_until
+from conftest import FLIGHTS, Server, World, make_world, serving, wait_until
 from raw_http import Wire
 
 from baybridge.audit import log as audit_log
@@ -27,7 +27,7 @@ from baybridge.errors import BaybridgeError, Conflict, Invalid
 from baybridge.exchange import Exchange
 from baybridge.names import DatasetName
 from baybridge.operate.replies import HELD
-from baybridge.principals.principal import LOCAL_OPERATOR
+from baybridge.principals.principal import LOCAL_OPERATOR, Principal
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("nodes")]
 
@@ -59,7 +59,7 @@ class Nodes:
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     folder = tmp_path_factory.mktemp("nodes")
-    world = make_world(folder / "first", "bts", catalog=cluster().database())
+    world = make_world(folder / "first", "bts", on_postgresql=True)
     world.publish("bts.flights", FLIGHTS, key=("flight",))
     world.publish("bts.long", LONG.encode(), key=("number",))
     second = node_folder(world.root, folder / "second")
@@ -205,9 +205,9 @@ def test_a_key_that_another_process_works_on_is_under_way_and_later_unknown(node
         assert code_of(second, caller, "both") == "outcome_unknown"
 
 
-def code_of(exchange: Exchange, caller: object, key: str) -> str:
+def code_of(exchange: Exchange, caller: Principal, key: str) -> str:
     with pytest.raises(BaybridgeError) as refused:
-        exchange.replies.reserve(caller, key, "POST /a?")  # type: ignore[arg-type]
+        exchange.replies.reserve(caller, key, "POST /a?")
     return refused.value.code
 
 
@@ -226,7 +226,7 @@ def test_a_node_with_other_keys_or_another_origin_does_not_open(nodes: Nodes, tm
 
 
 def test_a_rotated_key_is_what_the_catalog_expects_from_then_on(tmp_path: Path) -> None:
-    world = make_world(tmp_path / "first", "bts", catalog=cluster().database())
+    world = make_world(tmp_path / "first", "bts", on_postgresql=True)
     second = node_folder(world.root, tmp_path / "second")
     Exchange.make(second, origin="exchange.example", catalog=world.exchange.settings.catalog).close()
     behind = Exchange.open(second)

@@ -197,8 +197,8 @@ def _telling() -> Iterator[None]:
 
 
 def _unconnected(wrong: DBAPIError) -> bool:
-    """Whether it is psycopg saying that there is no connection: that failure has no SQLSTATE, for no server gave one."""
-    return type(wrong.orig).__module__.startswith("psycopg") and isinstance(wrong, sa.exc.OperationalError) and not wrong.orig.sqlstate  # type: ignore[union-attr]
+    """Whether psycopg says that there is no connection: that failure has no SQLSTATE, for no server gave one."""
+    return isinstance(wrong, sa.exc.OperationalError) and getattr(wrong.orig, "sqlstate", "") is None
 
 
 def _unavailable() -> Unavailable:
