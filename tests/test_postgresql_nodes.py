@@ -19,7 +19,7 @@ import pytest
 from conftest import FLIGHTS, Server, World, make_world, serving, wait_until
 from raw_http import Wire
 
-from baybridge.audit import log as audit_log
+from baybridge.audit import store as audit_store
 from baybridge.audit.checkpoint import open_note
 from baybridge.audit.entry import Kind, decode
 from baybridge.audit.log import Draft, always
@@ -157,7 +157,7 @@ def test_what_is_purged_through_one_node_leaves_no_extract_on_another(nodes: Nod
 
 
 def manifest_of(exchange: Exchange, name: DatasetName) -> str:
-    return exchange.catalog.versions(name, before=None, limit=1).versions[0].manifest_sha256
+    return exchange.catalog.versions(None, name, before=None, limit=1).versions[0].manifest_sha256
 
 
 def made_from(root: Path, manifest: str) -> int:
@@ -185,7 +185,7 @@ def test_two_processes_that_sign_make_one_tree(nodes: Nodes) -> None:
             assert min(each.result() for each in signing) > 0
         assert first.watch.verify("bts", ()).findings == ()
         with first.database.read() as connection:
-            notes = audit_log.checkpoints(connection, "bts")
+            notes = audit_store.checkpoints(connection, "bts")
         sizes = [open_note(note, first.watch.verifier("bts")).size for note in notes]
         assert sizes == sorted(set(sizes))
 
