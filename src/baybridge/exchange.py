@@ -32,6 +32,7 @@ from baybridge.operate.erase import Erase
 from baybridge.operate.home import Home, Keys, find_home, make_home, read_keys
 from baybridge.operate.look import Look
 from baybridge.operate.outside import Outside
+from baybridge.operate.pins import pin
 from baybridge.operate.prove import Prove
 from baybridge.operate.replies import Replies
 from baybridge.operate.rotate import Rotate, settle_rotation
@@ -80,23 +81,29 @@ class Exchange:
     doctor: Doctor
 
     @classmethod
-    def make(cls, root: Path, *, origin: str) -> Self:
-        """Make a home with an empty catalog, and open it. Raise Conflict where there is one."""
-        make_home(root, origin=origin, make_catalog=_make_catalog)
-        return cls.open(root)
+    def make(cls, root: Path, *, origin: str, catalog: str = "", environment: Mapping[str, str] | None = None) -> Self:
+        """Make a home with an empty catalog, or a node of one on PostgreSQL, and open it. Raise Conflict where there is a home."""
+        flags = {"origin": origin, "catalog": catalog or None}
+        make_home(
+            root, origin=origin, make_catalog=lambda home: _make_catalog(home, flags=flags, environment=environment or {}), catalog=catalog
+        )
+        return cls.open(root, environment=environment)
 
     @classmethod
     def open(cls, root: Path, *, flags: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None) -> Self:
         """Open the home in that folder. Raise NotFound, Invalid (settings), Corrupt (keys) or Conflict (another schema)."""
         home = find_home(root.absolute())
         settings, listed = load_settings(home, flags=flags or {}, environment=environment or {})
-        keys = read_keys(home)
-        if settings.wrapping_key is not None:
-            keys = replace(keys, wrapping=settings.wrapping_key.value)
-        database = _open_catalog(home)
+        keys = _keys(home, settings)
+        database = _open_catalog(home, settings)
         log = Log(database=database, origin=settings.origin, clock=_now, entropy=secrets.token_bytes)
-        keys = settle_rotation(home, database, log, keys)
-        objects = _open_objects(home, settings)
+        try:
+            keys = settle_rotation(home, database, log, keys)
+            pin(database, settings.origin, keys)
+            objects = _open_objects(home, settings)
+        except BaybridgeError:
+            database.close()
+            raise
         watch = Watch(database, log, _now, keys.log)
         desk = Desk(database, log, _now, secrets.token_bytes, keys.wrapping)
         agree = Agree(desk)
@@ -156,6 +163,10 @@ class Exchange:
             doctor=Doctor(home, database, objects, watch, outside, _now, secrets.token_bytes),
         )
 
+    def held(self) -> AbstractContextManager[None]:
+        """Serve the home: alone where its catalog is SQLite, else beside others. Raise Conflict where that cannot be."""
+        return self.home.shared() if self.database.shared else self.home.held()
+
     def sign(self) -> None:
         """Sign the logs that have grown, and keep their checkpoints outside the home too."""
         try:
@@ -167,12 +178,19 @@ class Exchange:
         """Run jobs beside the block, unless the settings leave that to another process."""
         return self.worker.running() if self.settings.worker else nullcontext()
 
+    def sweep(self) -> None:
+        """Let go of extracts that another process or node has purged."""
+        try:
+            self.purge.follow()
+        finally:
+            self.disclose.let_go()
+
     def failing_parts(self) -> list[str]:
         """The parts of the home that cannot be used now: catalog, objects, keys."""
         checks: dict[str, Callable[[], object]] = {
             "catalog": lambda: _require_schema(self.database),
             "objects": self.objects.reach,
-            "keys": lambda: read_keys(self.home),
+            "keys": lambda: pin(self.database, self.settings.origin, _keys(self.home, self.settings)),
         }
         return [part for part, check in checks.items() if not _works(check)]
 
@@ -193,7 +211,7 @@ class Exchange:
 def examine(root: Path, *, environment: Mapping[str, str]) -> tuple[Check, ...]:
     """Look at the home in that folder, also where it does not open. Raise NotFound where there is none."""
     home = find_home(root.absolute())
-    database = _catalog(home)
+    database = _examined_catalog(home, environment)
     files = Files(
         home=home,
         environment=environment,
@@ -218,6 +236,13 @@ def _origins(home: Home, environment: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(each.origin for each in load_settings(home, flags={}, environment=environment)[1])
 
 
+def _examined_catalog(home: Home, environment: Mapping[str, str]) -> Database:
+    try:
+        return _catalog(home, load_settings(home, flags={}, environment=environment)[0])
+    except BaybridgeError:  # its own check says what is wrong with the settings
+        return _catalog(home, Settings())
+
+
 def _objects(home: Home, settings: Settings) -> Objects:
     turn = FolderTurn(home.objects)
     if not settings.objects:
@@ -234,18 +259,32 @@ def _open_objects(home: Home, settings: Settings) -> Objects:
     return objects
 
 
-def _catalog(home: Home) -> Database:
-    return Database(sa.URL.create("sqlite", database=str(home.database)))  # not text: a folder's name may have a ? in it
+def _catalog(home: Home, settings: Settings) -> Database:
+    if not settings.catalog:
+        return Database(sa.URL.create("sqlite", database=str(home.database)))  # not text: a folder's name may have a ? in it
+    url = sa.make_url(settings.catalog).set(drivername="postgresql+psycopg")
+    if settings.catalog_password is not None:
+        url = url.set(password=settings.catalog_password.value.decode())
+    return Database(url, connections=settings.catalog_connections)
 
 
-def _make_catalog(home: Home) -> None:
-    database = _catalog(home)
-    database.migrate()
-    database.close()
+def _make_catalog(home: Home, *, flags: Mapping[str, object], environment: Mapping[str, str]) -> None:
+    settings, _ = load_settings(home, flags=flags, environment=environment)
+    database = _catalog(home, settings)
+    try:
+        database.migrate()
+        pin(database, settings.origin, _keys(home, settings))
+    finally:
+        database.close()
 
 
-def _open_catalog(home: Home) -> Database:
-    database = _catalog(home)
+def _keys(home: Home, settings: Settings) -> Keys:
+    keys = read_keys(home)
+    return keys if settings.wrapping_key is None else replace(keys, wrapping=settings.wrapping_key.value)
+
+
+def _open_catalog(home: Home, settings: Settings) -> Database:
+    database = _catalog(home, settings)
     try:
         _require_schema(database)
     except Conflict:

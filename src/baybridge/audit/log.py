@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,7 +18,6 @@ from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnection
 
 from baybridge.audit.counts import Counts, facts_of
 from baybridge.audit.entry import JSON, Kind, Untimed, prepare
@@ -80,7 +79,8 @@ class Log:
 
     def append_all(self, connection: sa.Connection, organization: str, drafts: Sequence[Draft]) -> int:
         """Append to one log in the caller's write transaction, and give the index of the first."""
-        return _append(connection, organization, [(self._prepare(draft), draft.side) for draft in drafts], self._clock)
+        edge = _taken(connection, [organization])[organization]
+        return _append(connection, organization, edge, [(self._prepare(draft), draft.side) for draft in drafts], self._clock())
 
     def record(self, draft: Draft, guard: Callable[[sa.Connection, datetime], bool]) -> int | None:
         """Enter the draft durably, and give its index; give None, with nothing entered, when the guard says no.
@@ -159,10 +159,10 @@ class Log:
     def _commit(self, batch: list[Pending]) -> None:
         """One transaction for the batch. Outcomes are told only after the commit has returned."""
         try:
-            with self._database.write() as connection:
+            with self._database.entering() as connection:
                 numbers = self._enter(connection, batch)
         except Exception as failure:  # noqa: BLE001 -- whatever it was, each waiting reader must be refused, not left waiting
-            if len(batch) == 1 or isinstance(failure, OperationalError | NoConnection):  # the database itself cannot be written now
+            if len(batch) == 1 or isinstance(failure, OperationalError | Unavailable):  # the database itself cannot be written now
                 for pending in batch:
                     pending.outcome.set_exception(_unavailable(failure))
             else:  # one that cannot be entered must not refuse the others: each by itself
@@ -173,6 +173,8 @@ class Log:
             pending.outcome.set_result(number)
 
     def _enter(self, connection: sa.Connection, batch: list[Pending]) -> list[int | None]:
+        """The rows of the logs come first: they order batches of other processes, and what a guard counts belongs to one of them."""
+        edges = _taken(connection, {pending.organization for pending in batch})
         now = self._clock()
         admitted = [pending.guard(connection, now) for pending in batch]
         numbers: list[int | None] = [None] * len(batch)
@@ -182,7 +184,7 @@ class Log:
                 by_log.setdefault(pending.organization, []).append(position)
         for organization, positions in by_log.items():
             records = [(batch[position].entry, batch[position].side) for position in positions]
-            first = _append(connection, organization, records, self._clock)
+            first = _append(connection, organization, edges[organization], records, now)
             for offset, position in enumerate(positions):
                 numbers[position] = first + offset
         return numbers
@@ -194,22 +196,42 @@ def always(connection: sa.Connection, now: datetime) -> bool:
     return True
 
 
-def _append(connection: sa.Connection, organization: str, records: list[tuple[Untimed, Side | None]], clock: Callable[[], datetime]) -> int:
-    """Append to one log, and give the first index. The log's row is what takes turns on a database with many writers.
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """Where a log ends: its right edge, and the time of its newest entry."""
 
-    The clock is read once the turn is there. Where it was set back, the entries have the time of the one before them.
+    frontier: Frontier
+    time: datetime | None
+
+
+def _taken(connection: sa.Connection, organizations: Collection[str]) -> dict[str, _Edge]:
+    """Take the rows of these logs, in the order of their names, and give their edges.
+
+    Until the commit nobody else gives out indexes.
     """
-    columns = (LOGS.c.size, LOGS.c.frontier, LOGS.c.time)
-    row = connection.execute(sa.select(*columns).where(LOGS.c.organization == organization).with_for_update()).one()
-    now = clock() if row.time is None else max(clock(), row.time)
-    entries = [entry.at(now) for entry, _ in records]
-    frontier, filled = Frontier.from_bytes(row.size, row.frontier).grow(leaf_hash(data) for data in entries)
+    rows = connection.execute(
+        sa.select(LOGS.c.organization, LOGS.c.size, LOGS.c.frontier, LOGS.c.time)
+        .where(LOGS.c.organization.in_(sorted(organizations)))
+        .order_by(LOGS.c.organization)
+        .with_for_update()
+    )
+    return {row.organization: _Edge(Frontier.from_bytes(row.size, row.frontier), row.time) for row in rows}
+
+
+def _append(connection: sa.Connection, organization: str, edge: _Edge, records: list[tuple[Untimed, Side | None]], now: datetime) -> int:
+    """Append to one log, whose row has been taken, and give the first index.
+
+    `now` was read once the row was taken. Where the clock was set back, the entries have the time of the one before them.
+    """
+    size, time = edge.frontier.size, now if edge.time is None else max(now, edge.time)
+    entries = [entry.at(time) for entry, _ in records]
+    frontier, filled = edge.frontier.grow(leaf_hash(data) for data in entries)
     connection.execute(
         sa.insert(ENTRIES),
-        [{"organization": organization, "number": row.size + offset, "data": data} for offset, data in enumerate(entries)],
+        [{"organization": organization, "number": size + offset, "data": data} for offset, data in enumerate(entries)],
     )
     sides = [
-        {"organization": organization, "number": row.size + offset, **asdict(side)}
+        {"organization": organization, "number": size + offset, **asdict(side)}
         for offset, (_, side) in enumerate(records)
         if side is not None
     ]
@@ -217,9 +239,9 @@ def _append(connection: sa.Connection, organization: str, records: list[tuple[Un
         connection.execute(sa.insert(SIDE_RECORDS), sides)
     if filled:
         connection.execute(sa.insert(TILE_ROOTS), [{"organization": organization, **tile._asdict()} for tile in filled])
-    grown = {"size": frontier.size, "frontier": frontier.to_bytes(), "time": now}
+    grown = {"size": frontier.size, "frontier": frontier.to_bytes(), "time": time}
     connection.execute(sa.update(LOGS).where(LOGS.c.organization == organization).values(grown))
-    return int(row.size)
+    return size
 
 
 def _unavailable(failure: Exception) -> Unavailable:

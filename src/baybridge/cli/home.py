@@ -24,15 +24,17 @@ _DEFAULT_ORIGIN: Final = "baybridge.localhost"
 @click.option(
     "--origin", default=_DEFAULT_ORIGIN, show_default=True, help="The name that the logs are known by for good, usually the host's."
 )
+@click.option("--catalog", default="", help="A PostgreSQL database, as postgresql://USER@HOST/NAME, in the place of SQLite in the home.")
 @json_option
-def init(session: Session, directory: Path, origin: str) -> None:
+def init(session: Session, directory: Path, origin: str, catalog: str) -> None:
     """Make a home in DIRECTORY.
 
-    It holds catalog, objects, extracts, and signing keys with mode 600.
+    It holds catalog, objects, extracts, and signing keys with mode 600. With a catalog on PostgreSQL it is one node of several: copy
+    the folder keys of the first node into DIRECTORY before you make the next.
     """
     with server_part():
         from baybridge.cli import local  # noqa: PLC0415 -- the light client has no server to import
-    local.make_home(directory, origin=origin)
+    local.make_home(directory, origin=origin, catalog=catalog)
     session.show(
         {"home": str(directory.absolute()), "origin": origin}, [f"Made a home in {directory}; its logs are known as {origin}/audit/..."]
     )

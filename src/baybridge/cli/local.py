@@ -56,9 +56,9 @@ from baybridge.wire.terms import TermsShape
 _TIDY_SECONDS: Final = 60
 
 
-def make_home(root: Path, *, origin: str) -> str:
+def make_home(root: Path, *, origin: str, catalog: str = "") -> str:
     """Make a home, and give the origin that its logs are known by."""
-    with Exchange.make(root, origin=origin) as exchange:
+    with Exchange.make(root, origin=origin, catalog=catalog, environment=os.environ) as exchange:
         return exchange.settings.origin
 
 

@@ -150,6 +150,8 @@ class Files:
 
     def catalog(self) -> Seen:
         """The database opens, is sound, and is of this program's revision."""
+        if self.database.shared:
+            return self._postgresql()
         if not self.home.database.exists():
             return fail(f"{self.home.database.name} is missing", f"cp -p BACKUP/{self.home.database.name} {self.home.database}")
         with self.database.read() as connection:
@@ -160,6 +162,16 @@ class Files:
         if present != needed:
             return fail(f"revision {present}, and this program needs {needed}", "baybridge version")
         return ok(f"revision {present}, and the file is sound")
+
+    def _postgresql(self) -> Seen:
+        with self.database.read() as connection:
+            lax = [name for name in ("fsync", "full_page_writes") if connection.exec_driver_sql(f"SHOW {name}").scalar() != "on"]
+        present, needed = self.database.revisions()
+        if present != needed:
+            return fail(f"revision {present}, and this program needs {needed}", "baybridge version")
+        if lax:
+            return warn(f"PostgreSQL has {' and '.join(lax)} off: a power cut takes entries that were served under", "psql -c 'SHOW fsync'")
+        return ok(f"revision {present} on PostgreSQL, which waits for its disk")
 
     def objects_folder(self) -> Seen:
         """An object can be written, read back and removed where objects are."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -67,6 +67,7 @@ class Purge:
     engine: Engine
     workspaces: Workspaces
     clock: Callable[[], datetime]
+    _gone: set[tuple[DatasetName, int]] = field(default_factory=set)
 
     def plan(self, principal: Principal, name: DatasetName, number: int | None) -> Plan:
         """Say what would be destroyed, and destroy nothing.
@@ -100,6 +101,14 @@ class Purge:
                 jobs.enqueue(connection, FINISH, {}, now=now, at=now + _AFTER, key=FINISH)
         self.finish()
         return plan
+
+    def follow(self) -> None:
+        """Destroy the extracts of this node that were made from what another node has purged. It is called every second."""
+        with self.database.read() as connection:
+            gone = {*catalog.in_state(connection, State.PURGED)}
+        if self.database.shared and gone != self._gone:
+            self.extracts.drop_all_but(self._named_manifests)
+            self._gone.update(gone)
 
     def finish(self) -> None:
         """Finish every purge that was begun, by whomever: destroy, then make the tombstones."""
