@@ -21,10 +21,12 @@ from baybridge.data.ingest.records import MAX_RECORD, read_records, refuse_stray
 from baybridge.errors import Corrupt
 
 LISTED: Final = 1_000
+KEPT: Final = 100_000
+"""So many reasons are kept; a report lists the first LISTED of them."""
 VALUE_CHARACTERS: Final = 200
 DEFAULT_MEMORY: Final = "1GB"
 _THREADS: Final = 2
-_MAX_FAULTS: Final = 20_000
+MAX_FAULTS: Final = 20_000
 
 _RULES: Final = {
     "MISSING COLUMNS": "missing_columns",
@@ -40,13 +42,15 @@ _RULES: Final = {
 class Reject:
     """One reason why a row is not loaded. `row` counts the file's data rows from 1, blank lines not counted.
 
-    `value` is the cell, or the line where the whole row is at fault, cut at 200 characters: show it to the provider only.
+    `value` is the cell, or the line where the whole row is at fault, cut at 200 characters: show it to the provider only. `offset` is the
+    byte of the file at which the row begins, or the byte at fault.
     """
 
     row: int
     column: str | None
     rule: str
     value: str | None
+    offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Ragged:
-    """The rows that are not the header's shape: how many, and the first 1,000 of them in file order."""
+    """The rows that are not the header's shape: how many, and the first 100,000 of them in file order."""
 
     rows: int
     listed: tuple[Reject, ...]
@@ -128,7 +132,7 @@ def cells_sql(source: Source) -> str:
     read = (
         f"read_csv($path, auto_detect = false, header = {header}, columns = {{{columns}}}, delim = ',', quote = '\"', escape = '\"',"
         f" nullstr = E'\\n', allow_quoted_nulls = false, strict_mode = true, null_padding = false,"
-        f" store_rejects = true, rejects_limit = {_MAX_FAULTS}, max_line_size = {MAX_RECORD + 4096}, buffer_size = {2 * MAX_RECORD + 8192})"
+        f" store_rejects = true, rejects_limit = {MAX_FAULTS}, max_line_size = {MAX_RECORD + 4096}, buffer_size = {2 * MAX_RECORD + 8192})"
     )
     return f"(SELECT * FROM {read} OFFSET 1)" if source.quoted_behind_bom else read
 
@@ -155,8 +159,8 @@ def fill(connection: duckdb.DuckDBPyConnection, source: Source, *, statement: st
         raise unreadable("The file cannot be read as CSV", "Check its quotes and line ends.") from None
     whole, content = connection.execute(counts).fetchall()[0]
     faults, ragged, ragged_content, strays = connection.execute(_RAGGED).fetchall()[0]
-    if faults >= _MAX_FAULTS:
-        raise unreadable(f"More than {_MAX_FAULTS:,} faults in the shape of rows", "Check the delimiter, and that rows match the header.")
+    if faults >= MAX_FAULTS:
+        raise unreadable(f"More than {MAX_FAULTS:,} faults in the shape of rows", "Check the delimiter, and that rows match the header.")
     commas = whole * (len(source.names) - 1)
     if whole + ragged != source.rows or (source.quoted and content + commas + ragged_content != source.content):
         refuse_stray_quote(source.path)
@@ -184,7 +188,7 @@ def _listed(connection: duckdb.DuckDBPyConnection, source: Source) -> tuple[Reje
     found = connection.execute(
         "SELECT line_byte_position - 1, arg_min(error_type::VARCHAR, column_idx), left(any_value(csv_line), $characters)"
         " FROM reject_errors GROUP BY line_byte_position ORDER BY line_byte_position LIMIT $listed",
-        {"characters": VALUE_CHARACTERS, "listed": LISTED},
+        {"characters": VALUE_CHARACTERS, "listed": KEPT},
     ).fetchall()
     # The engine's own line numbers count some blank lines; its byte positions are exact, so the rows are counted again up to them.
     rows = read_records(source.path, offsets=[offset for offset, _, _ in found]).before
