@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baybridge.catalog.schema import Column, Schema
-from baybridge.data.ingest.csv_source import cells_sql, engine, fill, read_source
+from baybridge.data.ingest.csv_source import cells_sql, fill, read_source
 from baybridge.data.ingest.profile import profile, propose
+from baybridge.data.ingest.source import engine
 from baybridge.data.ingest.stage import stage
 from baybridge.errors import Corrupt, Invalid
 from baybridge.terms.columns import ColumnType, Kind

@@ -32,6 +32,8 @@ class _Upload:
     accept_schema: bool
     dry_run: bool
     suspend: bool
+    mode: str
+    base: int | None
 
     def send(self, door: Door) -> PublishReport:
         source = sys.stdin.buffer if str(self.file) == "-" else told(self.file)
@@ -43,6 +45,8 @@ class _Upload:
             accept_schema=self.accept_schema,
             dry_run=self.dry_run,
             suspend=self.suspend,
+            mode=self.mode,
+            base=self.base,
         )
 
 
@@ -56,11 +60,19 @@ class _Upload:
 @click.option("--suspend", is_flag=True, help="Suspend the agreements that lose a column by this version; a dry run lists them.")
 @click.option("--accept-schema", is_flag=True, help="Confirm the schema that the file's rows propose, where there is none yet.")
 @click.option("--dry-run", is_flag=True, help="Profile and check, and write nothing.")
+@click.option(
+    "--mode",
+    type=click.Choice(["replace", "append", "upsert", "delete"]),
+    default="replace",
+    help="What FILE is: all rows of the next version, or rows to add to the latest, put in by key, or delete by key. [default: replace]",
+)
+@click.option("--base", type=int, metavar="N", help="The version that FILE follows: where another is the latest, nothing is published.")
 @click.option("--title", help="The dataset's title.")
 @click.option("--description", help="What the dataset is.")
 @click.option(
     "--access", type=click.Choice(["public", "agreement"]), help="Who may read; fixed when the dataset is declared. [default: agreement]"
 )
+@click.option("--hidden", is_flag=True, help="Hide it from all but its own agency and whom `hide --invite` names.")
 @click.option(
     "--rejects", type=click.Path(dir_okay=False, path_type=Path), help="Write the cells that do not fit to this CSV file (mode 600)."
 )
@@ -77,9 +89,12 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     suspend: bool,
     accept_schema: bool,
     dry_run: bool,
+    mode: str,
+    base: int | None,
     title: str | None,
     description: str | None,
     access: str | None,
+    hidden: bool,
     rejects: Path | None,
 ) -> None:
     """Publish a CSV as the next version of DATASET.
@@ -94,8 +109,10 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     if schema_change and schema is None:
         raise click.UsageError("--schema-change confirms another schema: give it with --schema FILE.")
     given = None if schema is None else read_json(schema, dict[str, Any])
-    declaration = DeclareRequest(title=title, description=description, access=access, schema=given, schema_change=schema_change)
-    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend)
+    declaration = DeclareRequest(
+        title=title, description=description, access=access, schema=given, schema_change=schema_change, hidden=hidden or None
+    )
+    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base)
     with session.door() as door:
         if not dry_run:
             _declare(door, upload, declaration)
@@ -136,7 +153,7 @@ def show(session: Session, dataset: str | None) -> None:
             f"{collection.id}: {collection.title}",
             *([f"  {collection.description}"] if collection.description else []),
             *([] if collection.state == "published" else [f"  state    {collection.state}, {collection.reason}"]),
-            f"  access   {collection.access}",
+            f"  access   {collection.access}" + (", hidden" if collection.hidden else ""),
             f"  key      {', '.join(schema.get('primaryKey', [])) or 'none'}",
             "",
             *table(
@@ -232,6 +249,13 @@ def _report_lines(report: PublishReport, rejects: Path | None, *, schema: bool) 
     yield f"  rows read      {report.rows_read:>12,}"
     yield f"  rows loaded    {report.rows_loaded:>12,}"
     yield f"  rows rejected  {report.rows_rejected:>12,}"
+    changes = report.changes
+    if changes.base is not None:
+        yield f"  of version     {changes.base:>12,}"
+        for what, count in (("inserted", changes.inserted), ("updated", changes.updated), ("deleted", changes.deleted)):
+            yield f"  rows {what:<8}  {count:>12,}"
+        if changes.unmatched:
+            yield f"  not there      {changes.unmatched:>12,}"
     yield f"  source         {report.source_bytes:,} bytes, sha256 {report.source_sha256}"
     if report.entry is not None:
         yield f"  entry          {report.dataset.partition('.')[0]}/{report.entry}"

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Self
 from baybridge.agreements.agreement import Agreement
 from baybridge.agreements.umbrellas import Umbrella
 from baybridge.audit.checkpoint import Verifier
-from baybridge.catalog.dataset import parse_access
+from baybridge.catalog.dataset import parse_access, parse_mode
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.client import LogVerdict, RowsRejected, chunks
 from baybridge.exchange import Exchange, examine
@@ -149,26 +149,25 @@ class LocalOperator:
 
     def collections(self) -> CollectionsShape:
         """All datasets, by id."""
-        found = self.exchange.catalog.listing().datasets
-        return CollectionsShape(collections=[collection_shape(each.dataset, each.latest) for each in found])
+        found = self.exchange.catalog.listing(LOCAL_OPERATOR).datasets
+        return CollectionsShape(collections=[collection_shape(each) for each in found])
 
     def collection(self, dataset: str) -> CollectionShape:
         """One dataset."""
-        found = self.exchange.catalog.describe(DatasetName.parse(dataset))
-        return collection_shape(found.dataset, found.latest)
+        return collection_shape(self.exchange.catalog.describe(LOCAL_OPERATOR, DatasetName.parse(dataset)))
 
     def schema(self, dataset: str, version: int | None = None) -> dict[str, Any]:
         """A dataset's schema, or that of one of its versions."""
-        return to_table_schema(self.exchange.catalog.schema(DatasetName.parse(dataset), version))
+        return to_table_schema(self.exchange.catalog.schema(LOCAL_OPERATOR, DatasetName.parse(dataset), version))
 
     def version(self, dataset: str, number: int) -> VersionShape:
         """One version."""
-        found = self.exchange.catalog.version(DatasetName.parse(dataset), number)
+        found = self.exchange.catalog.version(LOCAL_OPERATOR, DatasetName.parse(dataset), number)
         return version_shape(found.versions[0], public=found.public)
 
     def versions(self, dataset: str) -> VersionsShape:
         """A dataset's versions, newest first."""
-        found = self.exchange.catalog.versions(DatasetName.parse(dataset))
+        found = self.exchange.catalog.versions(LOCAL_OPERATOR, DatasetName.parse(dataset))
         return VersionsShape(id=dataset, versions=[version_shape(each, public=found.public) for each in found.versions])
 
     def declare(self, dataset: str, declaration: DeclareRequest) -> CollectionShape:
@@ -179,11 +178,13 @@ class LocalOperator:
             access=None if declaration.access is None else parse_access(declaration.access),
             schema=None if declaration.schema is None else parse_table_schema(declaration.schema),
             schema_change=declaration.schema_change,
+            hidden=declaration.hidden,
+            invited=None if declaration.invited is None else tuple(declaration.invited),
         )
         self.exchange.publish.declare(LOCAL_OPERATOR, DatasetName.parse(dataset), said)
         return self.collection(dataset)
 
-    def publish(
+    def publish(  # noqa: PLR0913 -- each is an option of the command
         self,
         dataset: str,
         source: Path | BinaryIO | Iterable[bytes],
@@ -193,9 +194,20 @@ class LocalOperator:
         accept_schema: bool = False,
         dry_run: bool = False,
         suspend: bool = False,
+        mode: str = "replace",
+        base: int | None = None,
     ) -> PublishReport:
         """Make a CSV the dataset's next version. Raise RowsRejected, with the report, where cells do not fit."""
-        upload = Upload(chunks(source), ("", *(word for word in null if word)), tuple(key), accept_schema, dry_run, suspend)
+        upload = Upload(
+            chunks=chunks(source),
+            null_words=("", *(word for word in null if word)),
+            key=tuple(key),
+            accept_schema=accept_schema,
+            dry_run=dry_run,
+            suspend=suspend,
+            mode=parse_mode(mode),
+            base=base,
+        )
         publication = self.exchange.publish.publish(LOCAL_OPERATOR, DatasetName.parse(dataset), upload)
         report = publish_report(publication)
         if publication.rows_rejected and not dry_run:

@@ -7,15 +7,17 @@ from datetime import datetime
 from baybridge.agreements.agreement import Agreement, possible_acts
 from baybridge.agreements.notices import Notice
 from baybridge.agreements.umbrellas import Umbrella
-from baybridge.catalog.dataset import Access, Dataset, Numbered
+from baybridge.catalog.dataset import Access, Numbered
 from baybridge.catalog.schema import to_table_schema
 from baybridge.operate.administer import Issued
+from baybridge.operate.look import Described
 from baybridge.principals.principal import Organization, Principal, Token
 from baybridge.publish import Publication
 from baybridge.publish.purge import Plan
 from baybridge.terms.terms import format_instant
 from baybridge.wire.agreements import AgreementShape, ApprovalShape, SignatureShape, UmbrellaShape
 from baybridge.wire.collections import (
+    ChangesMadeShape,
     CollectionShape,
     ColumnProfileShape,
     PublishReport,
@@ -71,6 +73,8 @@ def agreement_shape(agreement: Agreement, *, now: datetime) -> AgreementShape:
         successor=agreement.successor,
         handed_over=None if agreement.handed_over is None else format_instant(agreement.handed_over),
         possible=possible_acts(agreement.state_at(now)),
+        destroy_by=None if (due := agreement.destroy_by(now)) is None else format_instant(due),
+        overdue=agreement.overdue(now),
     )
 
 
@@ -99,8 +103,9 @@ def notice_shape(notice: Notice) -> NoticeShape:
     )
 
 
-def collection_shape(dataset: Dataset, latest: Numbered | None) -> CollectionShape:
+def collection_shape(found: Described) -> CollectionShape:
     """A dataset with its latest version."""
+    dataset, latest = found.dataset, found.latest
     address = f"/api/v1/collections/{dataset.name}"
     return CollectionShape(
         id=str(dataset.name),
@@ -113,6 +118,8 @@ def collection_shape(dataset: Dataset, latest: Numbered | None) -> CollectionSha
         updated=None if latest is None else format_instant(latest.published),
         state=dataset.condition.state.value,
         reason=dataset.condition.reason,
+        hidden=dataset.hidden,
+        invited=None if found.invited is None else list(found.invited),
         links=[
             LinkShape(rel="self", href=address),
             LinkShape(rel="describedby", href=f"{address}/schema"),
@@ -229,4 +236,12 @@ def publish_report(publication: Publication) -> PublishReport:
             SuspensionShape(agreement=each.agreement.id, consumer=each.agreement.consumer, columns=list(each.columns))
             for each in publication.suspends
         ],
+        changes=ChangesMadeShape(
+            mode=publication.mode.value,
+            base=publication.base,
+            inserted=publication.changes.inserted,
+            updated=publication.changes.updated,
+            deleted=publication.changes.deleted,
+            unmatched=publication.changes.unmatched,
+        ),
     )

@@ -68,7 +68,7 @@ def declare(dataset: str, declaration: DeclareRequest) -> Call[CollectionShape]:
     return send("PUT", path_of(dataset), declaration, CollectionShape)
 
 
-def publish(
+def publish(  # noqa: PLR0913 -- each is a parameter of the address
     dataset: str,
     source: Source,
     *,
@@ -77,12 +77,15 @@ def publish(
     accept_schema: bool = False,
     dry_run: bool = False,
     suspend: bool = False,
+    mode: str = "replace",
+    base: int | None = None,
 ) -> Call[PublishReport]:
     """Send a CSV as the dataset's next version, as it is read. Raise RowsRejected, with the report, where cells do not fit.
 
     `null` are the words that mean null beside the empty one, `key` the columns of the key; both only count while the dataset has
     no schema. `suspend` suspends the agreements that lose a column by it. A dry run answers with its report, whatever it finds, and
-    writes nothing.
+    writes nothing. `mode` is `replace`, or `append`, `upsert` or `delete`, which change the latest version; `base` is its number, and
+    where it is not, nothing is changed.
     """
     if any("," in each for each in (*null, *key)):
         raise Invalid("invalid_request", "null and key take words without a comma; declare a schema that has them instead.")
@@ -92,6 +95,8 @@ def publish(
         "accept_schema": "true" if accept_schema else "",
         "dry_run": "true" if dry_run else "",
         "suspend": "true" if suspend else "",
+        "mode": "" if mode == "replace" else mode,
+        "base": "" if base is None else f"{base:d}",
     }
     return Call(
         method="POST",

@@ -1,4 +1,4 @@
-"""Owns the way of a CSV upload: how it is read is found, it is made plain, profiled and cast; rows keep the upload's numbers."""
+"""Owns what surrounds the cast of a CSV upload: how it is read is found and made plain; rows and reasons keep the upload's numbers."""
 
 from __future__ import annotations
 
@@ -8,59 +8,60 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from baybridge.catalog.schema import Schema
-from baybridge.data.ingest.csv_source import KEPT, Reject
 from baybridge.data.ingest.lexical import RULES
-from baybridge.data.ingest.profile import Profile, profile, propose
+from baybridge.data.ingest.profile import Profile
 from baybridge.data.ingest.reading.find import Found, find_reading
 from baybridge.data.ingest.reading.plain import PlainFile, make_plain, offsets_of
 from baybridge.data.ingest.reading.reading import Wanted
 from baybridge.data.ingest.records import read_records
-from baybridge.data.ingest.stage import Staged, stage
+from baybridge.data.ingest.source import KEPT, Reject
+from baybridge.data.ingest.stage import Staged
 from baybridge.errors import Advice, Conflict, Invalid, Place
 
 REJECTS_HEADER: Final = ("row", "offset", "column", "rule", "value", "message")
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A file that was read: how, what it shows, its schema, and its rows, typed, in a scratch file."""
+class Opened:
+    """An upload of CSV: how it is read, and the plain file that says the same."""
 
+    upload: Path
     found: Found
-    profile: Profile
-    schema: Schema
-    staged: Staged
+    plain: PlainFile
+    scratch: Path
+
+    def profiled(self, profile: Profile) -> Profile:
+        """The plain file's profile, counting the upload's rows."""
+        lost = len(self.plain.rejected)
+        return replace(profile, rows_read=profile.rows_read + lost, rows_ragged=profile.rows_ragged + lost)
+
+    def staged(self, staged: Staged) -> Staged:
+        """The same with the rows that the plain file has not, numbered as in the upload, each with the byte where it begins."""
+        lost = len(self.plain.rejected)
+        if not staged.rows_rejected and not lost:
+            return staged
+        numbered = [replace(each, row=self.plain.row_in_upload(each.row)) for each in staged.kept]
+        kept = sorted([*self.plain.rejects, *numbered], key=lambda reject: reject.row)[:KEPT]
+        offsets = offsets_of(self.upload, self.found, {each.row for each in kept if each.offset is None}, scratch=self.scratch)
+        return replace(
+            staged,
+            rows_read=staged.rows_read + lost,
+            rows_rejected=staged.rows_rejected + lost,
+            kept=tuple(each if each.offset is not None else replace(each, offset=offsets[each.row]) for each in kept),
+            rejects_found=staged.rejects_found + lost,
+        )
 
 
-def load(
-    path: Path,
-    wanted: Wanted,
-    *,
-    schema: Schema | None,
-    null_words: tuple[str, ...],
-    key: tuple[str, ...],
-    scratch: Path,
-    memory_limit: str,
-    confirmed: bool = True,
-) -> Loaded:
-    """Read the file. Without a schema the profile's proposal, with `key`, is taken.
+def open_csv(upload: Path, wanted: Wanted, *, scratch: Path, confirmed: bool) -> Opened:
+    """Find how the upload is read, and make it plain.
 
     Where `confirmed`, a reading that nobody has said or accepted is refused: Conflict (`reading_unconfirmed`), or Invalid
     (`file_unreadable`) where the file cannot be read as a plain one either. Else the proposed reading is taken, to be looked at.
     """
-    found = find_reading(path, wanted, scratch=scratch)
+    found = find_reading(upload, wanted, scratch=scratch)
     if confirmed and found.unconfirmed:
-        _refuse_unconfirmed(path, found)
-    plain = make_plain(path, found, scratch=scratch)
-    profiled = profile(plain.path, scratch=scratch, null_words=null_words, memory_limit=memory_limit)
-    schema = schema or propose(profiled, key)
-    staged = stage(plain.path, schema, scratch=scratch, memory_limit=memory_limit)
-    return Loaded(
-        found,
-        replace(profiled, rows_read=profiled.rows_read + len(plain.rejected), rows_ragged=profiled.rows_ragged + len(plain.rejected)),
-        schema,
-        _whole(path, found, plain, staged, scratch),
-    )
+        _refuse_unconfirmed(upload, found)
+    return Opened(upload, found, make_plain(upload, found, scratch=scratch), scratch)
 
 
 def write_rejects(rejects: Iterable[Reject], target: Path) -> None:
@@ -71,22 +72,6 @@ def write_rejects(rejects: Iterable[Reject], target: Path) -> None:
         lines.writerows((each.row, each.offset, each.column, each.rule, each.value, RULES[each.rule]) for each in rejects)
 
 
-def _whole(path: Path, found: Found, plain: PlainFile, staged: Staged, scratch: Path) -> Staged:
-    """The same with the rows that the plain file has not, numbered as in the upload, each with the byte where it begins."""
-    if not staged.rows_rejected and not plain.rejected:
-        return staged
-    numbered = [replace(each, row=plain.row_in_upload(each.row)) for each in staged.kept]
-    kept = sorted([*plain.rejects, *numbered], key=lambda reject: reject.row)[:KEPT]
-    offsets = offsets_of(path, found, {each.row for each in kept if each.offset is None}, scratch=scratch)
-    return replace(
-        staged,
-        rows_read=staged.rows_read + len(plain.rejected),
-        rows_rejected=staged.rows_rejected + len(plain.rejected),
-        kept=tuple(each if each.offset is not None else replace(each, offset=offsets[each.row]) for each in kept),
-        rejects_found=staged.rejects_found + len(plain.rejected),
-    )
-
-
 def _refuse_unconfirmed(path: Path, found: Found) -> None:
     said = {each.aspect: each for each in found.remarks}
     words = " ".join(f"{aspect}={said[aspect].value}" for aspect in found.unconfirmed if aspect != "names")
@@ -95,11 +80,12 @@ def _refuse_unconfirmed(path: Path, found: Found) -> None:
         who_can_change="you",
         next_step=f"Look at a dry run; then send {words + ', or ' if words else ''}accept_reading=true.",
     )
-    places = tuple(Place(aspect, f"{said[aspect].value[:100]}: {said[aspect].reason}") for aspect in found.unconfirmed)
+    places = tuple(
+        Place(aspect, f"{said[aspect].value if aspect != 'names' else 'mended'}: {said[aspect].reason}") for aspect in found.unconfirmed
+    )
     try:
         read_records(path)
     except Invalid as error:
         raise Invalid(error.code, error.detail, advice=replace(advice, rule=error.advice.rule), places=places) from None
-    raise Conflict(
-        "reading_unconfirmed", "The file seems not to be plain CSV, and nobody has said how it is read.", advice=advice, places=places
-    )
+    what = "The file seems not to be plain CSV, and nobody has said how it is read."
+    raise Conflict("reading_unconfirmed", what, advice=advice, places=places)

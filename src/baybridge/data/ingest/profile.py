@@ -10,7 +10,8 @@ import duckdb
 
 from baybridge.catalog.schema import DEFAULT_NULL_WORDS, Column, Schema
 from baybridge.data.ingest import lexical
-from baybridge.data.ingest.csv_source import DEFAULT_MEMORY, Source, cells_sql, engine, fill, read_source
+from baybridge.data.ingest.formats import Format, open_source
+from baybridge.data.ingest.source import DEFAULT_MEMORY, Source, engine
 from baybridge.terms.columns import MAX_PRECISION, ColumnType, Kind
 
 # A double, which spreadsheets and JSON readers turn numbers into, holds 15 digits exactly.
@@ -69,20 +70,21 @@ class Profile:
     null_words: tuple[str, ...]
 
 
-def profile(path: Path, *, scratch: Path, null_words: tuple[str, ...] = DEFAULT_NULL_WORDS, memory_limit: str = DEFAULT_MEMORY) -> Profile:
-    """Profile all rows of a CSV file. `scratch` is a folder for what does not fit in `memory_limit`.
+def profile(
+    path: Path,
+    *,
+    scratch: Path,
+    file_format: Format = Format.CSV,
+    null_words: tuple[str, ...] = DEFAULT_NULL_WORDS,
+    memory_limit: str = DEFAULT_MEMORY,
+) -> Profile:
+    """Profile all rows of a file. `scratch` is a folder for what does not fit in `memory_limit`.
 
-    Raise Invalid (`file_unreadable`) when the file is no CSV with a header.
+    Raise Invalid (`file_unreadable`) when the file is not of its format.
     """
-    source = read_source(path)
+    source = open_source(path, file_format, None, scratch=scratch)
     with engine(":memory:", scratch=scratch, memory_limit=memory_limit) as connection:
-        ragged = fill(
-            connection,
-            source,
-            statement=_different_sql(source),
-            counts=_COUNTS,
-            values={},
-        )
+        ragged = source.fill(connection, statement=_different_sql(source), counts=_COUNTS, values={})
         columns = _profile_columns(connection, source, null_words, rows=source.rows - ragged.rows)
     return Profile(columns, source.rows, ragged.rows, null_words)
 
@@ -147,7 +149,7 @@ def _different_sql(source: Source) -> str:
     cells = ", ".join(f"c{place}" for place in range(len(source.names)))
     return (
         "CREATE TEMP TABLE different AS SELECT place, v, count(*) AS n FROM"
-        f" (SELECT unnest([{cells}]) AS v, unnest(range({len(source.names)})) AS place FROM {cells_sql(source)}) GROUP BY place, v"
+        f" (SELECT unnest([{cells}]) AS v, unnest(range({len(source.names)})) AS place FROM {source.cells_sql()}) GROUP BY place, v"
     )
 
 

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Final
 
 from baybridge.catalog.schema import MAX_COLUMNS
-from baybridge.data.ingest.csv_source import MAX_FAULTS, VALUE_CHARACTERS, Reject
+from baybridge.data.ingest.csv_source import MAX_FAULTS
 from baybridge.data.ingest.reading.content import Content, opened
 from baybridge.data.ingest.reading.find import Found
 from baybridge.data.ingest.reading.names import header_names
 from baybridge.data.ingest.reading.reading import PLAIN, Reading
 from baybridge.data.ingest.reading.walk import Raw, skipped, walk
 from baybridge.data.ingest.records import unreadable
+from baybridge.data.ingest.source import VALUE_CHARACTERS, Reject
 
 _PLAIN_RECORD: Final = re.compile(rb'[^"\n]*+(?:"[^"]*+"[^"\n]*+)*+\n|[^"\n]*+(?:"[^"]*+"[^"\n]*+)*+\Z')
 _SPECIAL: Final = frozenset(',"\r\n')
