@@ -34,6 +34,7 @@ from baybridge.operate.home import find_home
 from baybridge.operate.settings import Setting, load_settings
 from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.publish import Declaration, Upload
+from baybridge.publish.reading import parse_wanted
 from baybridge.terms.terms import parse_instant
 from baybridge.wire.agreements import AgreementShape, AgreementsShape, UmbrellaShape, UmbrellasShape
 from baybridge.wire.collections import (
@@ -196,6 +197,8 @@ class LocalOperator:
         suspend: bool = False,
         mode: str = "replace",
         base: int | None = None,
+        reading: Mapping[str, str] | None = None,
+        accept_reading: bool = False,
     ) -> PublishReport:
         """Make a CSV the dataset's next version. Raise RowsRejected, with the report, where cells do not fit."""
         upload = Upload(
@@ -207,6 +210,7 @@ class LocalOperator:
             suspend=suspend,
             mode=parse_mode(mode),
             base=base,
+            wanted=parse_wanted(dict(reading or {}), accept=accept_reading),
         )
         publication = self.exchange.publish.publish(LOCAL_OPERATOR, DatasetName.parse(dataset), upload)
         report = publish_report(publication)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
-from baybridge.data.ingest.lexical import RULES
 from baybridge.data.ingest.profile import Profile
 from baybridge.data.ingest.reading.find import Found, find_reading
 from baybridge.data.ingest.reading.plain import PlainFile, make_plain, offsets_of
 from baybridge.data.ingest.reading.reading import Wanted
 from baybridge.data.ingest.records import read_records
-from baybridge.data.ingest.source import KEPT, Reject
+from baybridge.data.ingest.source import KEPT
 from baybridge.data.ingest.stage import Staged
 from baybridge.errors import Advice, Conflict, Invalid, Place
-
-REJECTS_HEADER: Final = ("row", "offset", "column", "rule", "value", "message")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +56,6 @@ def open_csv(upload: Path, wanted: Wanted, *, scratch: Path, confirmed: bool) ->
     if confirmed and found.unconfirmed:
         _refuse_unconfirmed(upload, found)
     return Opened(upload, found, make_plain(upload, found, scratch=scratch), scratch)
-
-
-def write_rejects(rejects: Iterable[Reject], target: Path) -> None:
-    """Write the reasons as CSV: row, byte offset, column, rule, value, and what the rule asks for."""
-    with target.open("w", newline="", encoding="utf-8") as file:
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(REJECTS_HEADER)
-        lines.writerows((each.row, each.offset, each.column, each.rule, each.value, RULES[each.rule]) for each in rejects)
 
 
 def _refuse_unconfirmed(path: Path, found: Found) -> None:

@@ -11,12 +11,11 @@ from baybridge.catalog.schema import Schema
 from baybridge.data.ingest.formats import Format
 from baybridge.data.ingest.profile import Profile
 from baybridge.data.ingest.reading.find import Found
-from baybridge.data.ingest.reading.reading import Wanted
+from baybridge.data.ingest.reading.reading import NOTHING_SAID, Wanted
 from baybridge.data.ingest.source import Reject
 from baybridge.errors import Advice, BaybridgeError, Conflict, Corrupt, Invalid, NotFound, Place, Refused, Unavailable
 
 UPLOAD: Final = "upload"
-REJECTS: Final = "rejects.csv"
 ORDER: Final = "order.json"
 OUTCOME: Final = "outcome.json"
 
@@ -52,7 +51,7 @@ class Order:
 
     Without `schema` the profile's proposal, with `key`, is the schema. `base` are the paths of the objects that the upload changes, in
     the order of their manifest; a replacement has none. Unless `write`, nothing is made of the rows but counts. `wanted` says how a CSV is
-    read, and where `confirmed` nothing else than that and the plain reading is taken. So many rows as `max_rejects` may be left out.
+    read, and where `confirmed` nothing else than that and the plain reading is taken.
     """
 
     schema: Schema | None
@@ -64,9 +63,8 @@ class Order:
     limits: Limits
     file_format: Format = Format.CSV
     sheet: str | None = None
-    wanted: Wanted = Wanted()
+    wanted: Wanted = NOTHING_SAID
     confirmed: bool = True
-    max_rejects: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,6 @@ class Outcome:
     rows_loaded: int
     rows_rejected: int
     rejects: tuple[Reject, ...]
-    rejects_found: int
     changes: Changes
     found: Found | None = None
     kept: tuple[int, ...] = ()

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 import duckdb
 
+from baybridge.data.ingest.lexical import RULES
 from baybridge.terms.columns import ColumnType
 
 LISTED: Final = 1_000
@@ -37,6 +38,11 @@ class Reject:
     rule: str
     value: str | None
     offset: int | None = None
+
+    @property
+    def message(self) -> str:
+        """What the rule asks for, without the value."""
+        return RULES[self.rule]
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,9 @@ def _with_dialect(sample: Sample, plain: Reading, wanted: Wanted, remarks: list[
         skip=wanted.skip or 0,
     )
     delimiters = [fixed.delimiter] if wanted.said("delimiter") else list(DELIMITERS)
-    quotes = [fixed.quote] if wanted.said("quote") else [fixed.quote, "'"]
-    escapes = [fixed.escape] if wanted.said("escape") else ["", "\\"]
+    others = b"'" in sample.head and b'"' not in sample.head
+    quotes = [fixed.quote, "'"] if others and not wanted.said("quote") else [fixed.quote]
+    escapes = ["", "\\"] if b'\\"' in sample.head and not wanted.said("escape") else [fixed.escape]
     best, most = fixed, _agreement(sample, fixed)
     tried = {fixed: most}
     for quote in quotes:
@@ -188,8 +189,8 @@ def _is_upper(record: Record) -> bool:
 
 
 def _is_header(record: Record, below: Sequence[Record]) -> bool:
-    """No cell is a value, nearly all say something, and somewhere below there are values."""
-    if any(_is_value(cell) for cell in record) or sum(bool(cell.strip()) for cell in record) * 2 < len(record):
+    """It looks like one, and somewhere below there are values."""
+    if not _heads(record):
         return False
     sampled = [cell for row in below[:20] if len(row) == len(record) for cell in row]
     return any(_is_value(cell) for cell in sampled)

@@ -42,7 +42,7 @@ def find_reading(path: Path, wanted: Wanted, *, scratch: Path) -> Found:
         try:
             reading, rest = _with_rest(path, content, reading, wanted, encodings)
         except Invalid:
-            if layout or not encodings.clean or wanted != Wanted():
+            if layout or not encodings.clean or wanted:
                 raise
             return Found(PLAIN, (), (), clean=True)
     remarks = tuple(each for each in (encodings.remark, *layout, *rest) if each is not None)

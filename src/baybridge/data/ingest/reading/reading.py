@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final
 
 from baybridge.errors import Invalid, Place
@@ -48,7 +48,6 @@ class Reading:
 
 
 PLAIN: Final = Reading()
-ASPECTS: Final = tuple(field.name for field in fields(Reading))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,16 @@ class Wanted:
     names: tuple[str, ...] | None = None
     accept: bool = False
 
+    def __bool__(self) -> bool:
+        """Whether anything is said."""
+        return self != NOTHING_SAID
+
     def said(self, aspect: str) -> bool:
         """Whether the steward says anything of that aspect."""
         return getattr(self, aspect) is not None
+
+
+NOTHING_SAID: Final = Wanted()
 
 
 @dataclass(frozen=True, slots=True)
