@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Access, Version
+from baybridge.catalog.dataset import EVERYTHING, Access, Version
 from baybridge.catalog.schema import parse_table_schema
 from baybridge.disclose import Ask, Encodable, Request, Stop
 from baybridge.errors import BaybridgeError, Unavailable
@@ -138,7 +138,7 @@ def left_in_scratch(root: Path) -> list[str]:
 
 def versions(world: World, name: DatasetName = FLIGHTS_NAME) -> dict[int, Version]:
     with world.exchange.database.read() as connection:
-        dataset = catalog.require(connection, name)
+        dataset = catalog.require(connection, name, EVERYTHING)
         return {number: catalog.find_version(connection, dataset, number) for number in range(dataset.last, 0, -1)}
 
 
@@ -398,7 +398,7 @@ def test_rows_read_are_rows_loaded_and_rows_rejected(typed: World, rows: list[tu
 
 def test_a_file_that_is_no_csv_is_refused_and_leaves_no_trace(flights: World) -> None:
     database, kept = stored(flights.root), files(flights.root)
-    for data in (b"", b"\xff\xfea\x00", b'a,b\n"unclosed,1\n', b"a,a\n1,2\n", b"PK\x03\x04\x00\x00"):
+    for data in (b"", b"\xff\xfea", b'a,b\n"unclosed,1\n', b"a,a\n1,2\n", b"PK\x03\x04\x00\x00"):
         assert refused(lambda data=data: send(flights, data)).code == "file_unreadable"
     assert (stored(flights.root), files(flights.root), left_in_scratch(flights.root)) == (database, kept, [])
 

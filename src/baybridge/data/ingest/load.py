@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from baybridge.data.ingest.csv_source import read_source
 from baybridge.data.ingest.profile import Profile
 from baybridge.data.ingest.reading.find import Found, find_reading
 from baybridge.data.ingest.reading.plain import PlainFile, make_plain, offsets_of
 from baybridge.data.ingest.reading.reading import Wanted
-from baybridge.data.ingest.records import read_records
 from baybridge.data.ingest.source import KEPT
 from baybridge.data.ingest.stage import Staged
 from baybridge.errors import Advice, Conflict, Invalid, Place
@@ -70,7 +70,7 @@ def _refuse_unconfirmed(path: Path, found: Found) -> None:
         Place(aspect, f"{said[aspect].value if aspect != 'names' else 'mended'}: {said[aspect].reason}") for aspect in found.unconfirmed
     )
     try:
-        read_records(path)
+        read_source(path)
     except Invalid as error:
         raise Invalid(error.code, error.detail, advice=replace(advice, rule=error.advice.rule), places=places) from None
     what = "The file seems not to be plain CSV, and nobody has said how it is read."
