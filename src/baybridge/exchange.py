@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import socket
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +26,7 @@ from baybridge.db import Database
 from baybridge.disclose import Disclose
 from baybridge.errors import Advice, BaybridgeError, Conflict
 from baybridge.operate.administer import Administer
+from baybridge.operate.administer_jobs import AdministerJobs
 from baybridge.operate.doctor import Check, Doctor, Files, fail, not_looked_at, warn
 from baybridge.operate.erase import Erase
 from baybridge.operate.home import Home, Keys, find_home, make_home, read_keys
@@ -31,9 +35,12 @@ from baybridge.operate.outside import Outside
 from baybridge.operate.prove import Prove
 from baybridge.operate.replies import Replies
 from baybridge.operate.rotate import Rotate, settle_rotation
-from baybridge.operate.settings import Setting, Settings, load_settings
+from baybridge.operate.settings import Setting, Settings, bytes_of, load_settings
+from baybridge.operate.upkeep import Upkeep
+from baybridge.operate.warm import Warm
 from baybridge.operate.watch import Watch
 from baybridge.operate.witness import Witness
+from baybridge.operate.worker import Worker
 from baybridge.publish import Publish
 from baybridge.publish.purge import Purge
 from baybridge.publish.withdraw import Withdraw
@@ -67,6 +74,9 @@ class Exchange:
     witness: Witness
     catalog: Look
     replies: Replies
+    upkeep: Upkeep
+    worker: Worker
+    jobs: AdministerJobs
     doctor: Doctor
 
     @classmethod
@@ -90,11 +100,16 @@ class Exchange:
         watch = Watch(database, log, _now, keys.log)
         desk = Desk(database, log, _now, secrets.token_bytes, keys.wrapping)
         agree = Agree(desk)
-        extracts = Extracts(home.extracts, objects, memory_limit=settings.build_memory)
+        budget = bytes_of(settings.extract_budget)
+        extracts = Extracts(home.extracts, objects, memory_limit=settings.build_memory, budget=budget, clock=_now)
         engine = Engine(memory_limit=settings.engine_memory)
         workspaces = Workspaces(home.scratch)
         token = None if settings.checkpoint_copy_token is None else settings.checkpoint_copy_token.value.decode()
         outside = Outside(settings.checkpoint_copy, home, database, log, watch, secrets.token_bytes, token)
+        purge = Purge(database=database, log=log, objects=objects, extracts=extracts, engine=engine, workspaces=workspaces, clock=_now)
+        erase = Erase(database, log, _now, settings.side_record_days)
+        warm = Warm(database, extracts, _now, keys.wrapping)
+        upkeep = Upkeep(database, objects, extracts, workspaces, purge, erase, warm, _now)
         return cls(
             home=home,
             settings=settings,
@@ -106,15 +121,7 @@ class Exchange:
             administer=Administer(database, log, agree, _now, secrets.token_bytes),
             publish=Publish(database, log, objects, workspaces, _now, shared_room(), _publish_limits(settings)),
             withdraw=Withdraw(database, log, _now),
-            purge=Purge(
-                database=database,
-                log=log,
-                objects=objects,
-                extracts=extracts,
-                engine=engine,
-                workspaces=workspaces,
-                clock=_now,
-            ),
+            purge=purge,
             agree=agree,
             umbrellas=SignTogether(desk),
             inbox=Inbox(desk),
@@ -130,12 +137,22 @@ class Exchange:
             ),
             watch=watch,
             prove=Prove(database, log, watch),
-            erase=Erase(database, log, _now, settings.side_record_days),
+            erase=erase,
             rotate=Rotate(home, database, log, _now, keys),
             outside=outside,
             witness=Witness(database, log, _now),
             catalog=Look(database),
             replies=Replies(database, _now),
+            upkeep=upkeep,
+            worker=Worker(
+                database=database,
+                kinds=upkeep.kinds(),
+                clock=_now,
+                chance=secrets.SystemRandom().random,
+                name=f"{socket.gethostname()}:{os.getpid()}",
+                lease=timedelta(seconds=settings.job_lease_seconds),
+            ),
+            jobs=AdministerJobs(database, _now),
             doctor=Doctor(home, database, objects, watch, outside, _now, secrets.token_bytes),
         )
 
@@ -146,16 +163,9 @@ class Exchange:
         finally:  # one log that cannot be signed must not keep the others from being kept
             self.outside.renew()
 
-    def sweep(self) -> None:
-        """Finish purges that were begun, and let go of extracts that another process has purged."""
-        try:
-            self.purge.finish()
-        finally:
-            self.disclose.let_go()
-
-    def expire(self) -> None:
-        """What is due by the clock: side records that were kept for their days are erased."""
-        self.erase.expire(_now())
+    def working(self) -> AbstractContextManager[None]:
+        """Run jobs beside the block, unless the settings leave that to another process."""
+        return self.worker.running() if self.settings.worker else nullcontext()
 
     def failing_parts(self) -> list[str]:
         """The parts of the home that cannot be used now: catalog, objects, keys."""

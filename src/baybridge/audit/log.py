@@ -1,17 +1,18 @@
 """The audit log's entries in the catalog's database: appended. There is no update and no delete of an entry in this file.
 
 An entry and the fact it records share a transaction. Disclosures and refusals, which change nothing else, wait for each other
-for a moment and share one commit (group commit), so that many readers cost one fsync.
+for a moment and share one commit (group commit), so that many readers cost one fsync. An entry gets its time with its index,
+so that the times of a log never go back.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
@@ -20,9 +21,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from baybridge.audit.counts import Counts, facts_of
-from baybridge.audit.entry import JSON, Kind, encode
+from baybridge.audit.entry import JSON, Kind, Untimed, prepare
 from baybridge.audit.merkle import Frontier, leaf_hash
-from baybridge.audit.side import SIDE_RECORDS
+from baybridge.audit.side import SIDE_RECORDS, Side
 from baybridge.audit.store import ENTRIES, LOGS, TILE_ROOTS
 from baybridge.db import Database
 from baybridge.errors import Advice, Refused, Unavailable
@@ -37,16 +38,16 @@ class Draft:
     organization: str
     kind: Kind
     facts: Mapping[str, JSON]
-    side: bytes | None = None
+    side: Side | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An encoded entry on its way into a group commit. `guard` decides inside the transaction whether it still may be entered."""
+    """An entry on its way into a group commit. `guard` decides inside the transaction whether it still may be entered."""
 
     organization: str
-    data: bytes
-    side: bytes | None
+    entry: Untimed
+    side: Side | None
     guard: Callable[[sa.Connection, datetime], bool]
     outcome: Future[int | None]
 
@@ -75,15 +76,18 @@ class Log:
 
     def append(self, connection: sa.Connection, draft: Draft) -> int:
         """Append in the caller's write transaction, and give the index: durable when that transaction is."""
-        data = self._encode(draft)
-        return _append(connection, draft.organization, [(data, draft.side)])
+        return self.append_all(connection, draft.organization, [draft])
+
+    def append_all(self, connection: sa.Connection, organization: str, drafts: Sequence[Draft]) -> int:
+        """Append to one log in the caller's write transaction, and give the index of the first."""
+        return _append(connection, organization, [(self._prepare(draft), draft.side) for draft in drafts], self._clock)
 
     def record(self, draft: Draft, guard: Callable[[sa.Connection, datetime], bool]) -> int | None:
         """Enter the draft durably, and give its index; give None, with nothing entered, when the guard says no.
 
         Returns only after the commit's fsync has returned. Raise Unavailable (`log_unavailable`) when it cannot be written.
         """
-        pending = Pending(draft.organization, self._encode(draft), draft.side, guard, Future())
+        pending = Pending(draft.organization, self._prepare(draft), draft.side, guard, Future())
         self._start()
         self._waiting.put(pending)
         return pending.outcome.result()
@@ -126,8 +130,8 @@ class Log:
                 self._thread.join()
                 self._thread = None
 
-    def _encode(self, draft: Draft) -> bytes:
-        return encode(draft.facts, log=self.origin(draft.organization), kind=draft.kind, nonce=self._entropy(16), time=self._clock())
+    def _prepare(self, draft: Draft) -> Untimed:
+        return prepare(draft.facts, log=self.origin(draft.organization), kind=draft.kind, nonce=self._entropy(16))
 
     def _start(self) -> None:
         with self._starting:
@@ -177,7 +181,8 @@ class Log:
             if admitted[position]:
                 by_log.setdefault(pending.organization, []).append(position)
         for organization, positions in by_log.items():
-            first = _append(connection, organization, [(batch[position].data, batch[position].side) for position in positions])
+            records = [(batch[position].entry, batch[position].side) for position in positions]
+            first = _append(connection, organization, records, self._clock)
             for offset, position in enumerate(positions):
                 numbers[position] = first + offset
         return numbers
@@ -189,16 +194,22 @@ def always(connection: sa.Connection, now: datetime) -> bool:
     return True
 
 
-def _append(connection: sa.Connection, organization: str, records: list[tuple[bytes, bytes | None]]) -> int:
-    """Append to one log, and give the first index. The log's row is what takes turns on a database with many writers."""
-    row = connection.execute(sa.select(LOGS.c.size, LOGS.c.frontier).where(LOGS.c.organization == organization).with_for_update()).one()
-    frontier, filled = Frontier.from_bytes(row.size, row.frontier).grow(leaf_hash(data) for data, _ in records)
+def _append(connection: sa.Connection, organization: str, records: list[tuple[Untimed, Side | None]], clock: Callable[[], datetime]) -> int:
+    """Append to one log, and give the first index. The log's row is what takes turns on a database with many writers.
+
+    The clock is read once the turn is there. Where it was set back, the entries have the time of the one before them.
+    """
+    columns = (LOGS.c.size, LOGS.c.frontier, LOGS.c.time)
+    row = connection.execute(sa.select(*columns).where(LOGS.c.organization == organization).with_for_update()).one()
+    now = clock() if row.time is None else max(clock(), row.time)
+    entries = [entry.at(now) for entry, _ in records]
+    frontier, filled = Frontier.from_bytes(row.size, row.frontier).grow(leaf_hash(data) for data in entries)
     connection.execute(
         sa.insert(ENTRIES),
-        [{"organization": organization, "number": row.size + offset, "data": data} for offset, (data, _) in enumerate(records)],
+        [{"organization": organization, "number": row.size + offset, "data": data} for offset, data in enumerate(entries)],
     )
     sides = [
-        {"organization": organization, "number": row.size + offset, "data": side}
+        {"organization": organization, "number": row.size + offset, **asdict(side)}
         for offset, (_, side) in enumerate(records)
         if side is not None
     ]
@@ -206,7 +217,8 @@ def _append(connection: sa.Connection, organization: str, records: list[tuple[by
         connection.execute(sa.insert(SIDE_RECORDS), sides)
     if filled:
         connection.execute(sa.insert(TILE_ROOTS), [{"organization": organization, **tile._asdict()} for tile in filled])
-    connection.execute(sa.update(LOGS).where(LOGS.c.organization == organization).values(size=frontier.size, frontier=frontier.to_bytes()))
+    grown = {"size": frontier.size, "frontier": frontier.to_bytes(), "time": now}
+    connection.execute(sa.update(LOGS).where(LOGS.c.organization == organization).values(grown))
     return int(row.size)
 
 

@@ -17,6 +17,7 @@ from baybridge.cli.session import Door, Session, door_options, read_json
 from baybridge.client import RowsRejected
 from baybridge.errors import CODES, Advice, Conflict, NotFound
 from baybridge.wire.collections import CollectionsShape, DeclareRequest, PublishReport, ReadingShape, VersionShape
+from baybridge.wire.formats import Format, format_of_name
 
 _ASPECTS = ("encoding", "delimiter", "quote", "escape", "line_end", "skip", "header_rows", "footer", "names")
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
@@ -37,6 +38,7 @@ class _Upload:
     base: int | None
     reading: dict[str, str]
     accept_reading: bool
+    format: str | None
 
     def send(self, door: Door) -> PublishReport:
         source = sys.stdin.buffer if str(self.file) == "-" else told(self.file)
@@ -52,6 +54,7 @@ class _Upload:
             base=self.base,
             reading=self.reading,
             accept_reading=self.accept_reading,
+            format=self.format or format_of_name(self.file),
         )
 
 
@@ -76,6 +79,12 @@ class _Upload:
     "--read", multiple=True, metavar="WHAT=HOW", help="How FILE is read where it is not plain CSV: encoding=windows-1252; repeatable."
 )
 @click.option("--accept-reading", is_flag=True, help="Read FILE as a dry run proposes.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice([*Format]),
+    help="The format of FILE. [default: by the end of its name, else csv]",
+)
 @click.option("--title", help="The dataset's title.")
 @click.option("--description", help="What the dataset is.")
 @click.option(
@@ -102,6 +111,7 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     base: int | None,
     read: tuple[str, ...],
     accept_reading: bool,
+    file_format: str | None,
     title: str | None,
     description: str | None,
     access: str | None,
@@ -123,7 +133,8 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     declaration = DeclareRequest(
         title=title, description=description, access=access, schema=given, schema_change=schema_change, hidden=hidden or None
     )
-    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base, _said(read), accept_reading)
+    said = _said(read)
+    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base, said, accept_reading, file_format)
     with session.door() as door:
         if not dry_run:
             _declare(door, upload, declaration)

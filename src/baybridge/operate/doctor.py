@@ -19,6 +19,7 @@ import httpx2
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from baybridge import jobs
 from baybridge.agreements import store as agreements
 from baybridge.agreements.agreement import Standing
 from baybridge.audit import store as audit_store
@@ -35,6 +36,7 @@ from baybridge.principals import store as principals
 
 DOCS: Final = "docs/how-to/look-after-a-home.md"
 ENDING_WITHIN: Final = timedelta(days=30)
+_LAG: Final = timedelta(minutes=5)
 _AHEAD: Final = timedelta(seconds=5)
 _SAMPLE_OBJECTS: Final = 20
 _SAMPLE_BYTES: Final = 1 << 28
@@ -200,6 +202,7 @@ class Doctor:
             look("outside", self.kept_outside, fix=f"baybridge settings {at}"),
             look("clock", self.newest_entry, fix="timedatectl"),
             look("purges", self.purges, fix=f"baybridge serve {at}"),
+            look("jobs", self.jobs, fix=f"baybridge jobs list {at}"),
             look("agreements_ending", self.agreements_ending, fix=f"baybridge agreement list {at}"),
             look("second_person", self.second_person, fix=f"baybridge org list {at}"),
             look("extracts", self.extracts, fix=f"ls -ld {self.home.extracts}"),
@@ -279,6 +282,17 @@ class Doctor:
             return warn(f"{len(begun)} versions are being purged: {which}", f"baybridge serve --home {self.home.root}")
         return ok("no purge is unfinished")
 
+    def jobs(self) -> Seen:
+        """No job is dead, and none has waited long for a worker."""
+        with self.database.read() as connection:
+            found = jobs.counts(connection, now=self.clock())
+        dead, waiting, at = found.states[jobs.State.DEAD], found.states[jobs.State.QUEUED], f"--home {self.home.root}"
+        if dead:
+            return warn(f"{dead} jobs are dead", f"baybridge jobs list --state dead {at}")
+        if found.lag > _LAG:
+            return warn(f"a job has been due for {found.lag.total_seconds():.0f} s, and no worker has taken it", f"baybridge serve {at}")
+        return ok(f"{waiting} jobs wait, none is dead or late")
+
     def agreements_ending(self) -> Seen:
         """No agreement in force ends soon without a successor."""
         now = self.clock()
@@ -308,7 +322,7 @@ class Doctor:
         return warn(f"{evidence}, more than is free", f"du -sh {self.home.extracts}") if size > free else ok(evidence)
 
 
-OPENED: Final = ("objects", "log", "outside", "clock", "purges", "agreements_ending", "second_person", "extracts")
+OPENED: Final = ("objects", "log", "outside", "clock", "purges", "jobs", "agreements_ending", "second_person", "extracts")
 """The checks that a home must open for."""
 
 

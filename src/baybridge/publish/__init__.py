@@ -11,6 +11,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from baybridge import jobs
 from baybridge.agreements import store as agreement_store
 from baybridge.agreements.affected import Affected, affected
 from baybridge.agreements.agreement import Action, Agreement, act_facts, transition
@@ -48,8 +49,11 @@ from baybridge.publish.reading import NOTHING_SAID, Found, Wanted
 from baybridge.publish.rules import nothing_proposed, require_changeable, require_same_schema, unconfirmed
 from baybridge.publish.withdraw import require_steward
 from baybridge.publish.workspaces import Workspaces
+from baybridge.wire.formats import Format
 
 SCHEMA_CHANGED: Final = "schema_changed"
+WARM: Final = "warm"
+"""The job that makes a new version's extracts ahead of their readers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A CSV on its way in. `accept_schema` confirms whatever the profile proposes, with `key`, where the dataset has no schema yet.
+    """A file on its way in. `accept_schema` confirms whatever the profile proposes, with `key`, where the dataset has no schema yet.
 
     `suspend` confirms that agreements are suspended which name a column that the version drops or retypes. `expected` is the state of
     the dataset that the version is to follow, `base` the number of the version that is the latest then. Another `mode` than to replace
@@ -89,6 +93,7 @@ class Upload:
     mode: Mode = Mode.REPLACE
     base: int | None = None
     wanted: Wanted = NOTHING_SAID
+    file_format: Format = Format.CSV
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +272,7 @@ class Publish:
             null_words=upload.null_words,
             key=upload.key,
             mode=upload.mode,
+            file_format=upload.file_format,
             base=() if base is None else tuple(map(str, self.objects.fetch([each.sha256 for each in base.manifest.objects], fetched))),
             write=not upload.dry_run and (dataset.schema is not None or upload.accept_schema),
             limits=self.limits,
@@ -302,6 +308,7 @@ class Publish:
             upload.expected.require(present.tag())
             require_changeable(present, upload.mode, upload.base if publication.base is None else publication.base)
             catalog.add_version(connection, version)
+            jobs.enqueue(connection, WARM, {"dataset": str(dataset.name)}, now=version.published, key=f"{WARM}:{dataset.name}")
             for each in suspends:
                 self._suspend(connection, principal, each.agreement)
             entry = self.log.append(

@@ -15,7 +15,7 @@ from typing import Final
 import duckdb
 
 from baybridge.catalog.schema import Column, Schema
-from baybridge.data.ingest import lexical
+from baybridge.data.ingest import lexical, nested
 from baybridge.data.ingest.formats import Format, open_source
 from baybridge.data.ingest.source import DEFAULT_MEMORY, KEPT, LISTED, VALUE_CHARACTERS, Ragged, Reject, Source, engine
 from baybridge.data.sql import path_literal
@@ -68,11 +68,13 @@ def stage(
     cells = _cells_by_column(source, schema)
     database = Path(mkdtemp(prefix="stage-", dir=scratch)) / "staged.duckdb"
     with engine(str(database), scratch=scratch, memory_limit=memory_limit) as connection:
+        for place, column in _nested(schema):
+            nested.make_unpack(connection, place, column.type)
         ragged = source.fill(
             connection,
             statement=_cast_sql(source, schema, cells),
             counts="SELECT count(*), coalesce(sum(content), 0)::BIGINT FROM typed",
-            values={"null_words": list(schema.null_words)},
+            values={"null_words": list(schema.null_words) if source.has_null_words else []},
         )
         _find_repeated_keys(connection, schema)
         _find_taken_keys(connection, schema, taken)
@@ -121,15 +123,23 @@ def _hint(name: str, candidates: list[str]) -> str | None:
 def _cast_sql(source: Source, schema: Schema, cells: tuple[str, ...]) -> str:
     """CREATE TABLE typed: t0, t1, ... in schema order, rows in file order; `cells`, the texts where one is rejected; `content`."""
     texts = [f"CASE WHEN NOT list_contains($null_words::VARCHAR[], {cell}) THEN {cell} END AS v{i}" for i, cell in enumerate(cells)]
-    typed = [f"{lexical.cast(column.type, f'v{i}')} AS t{i}" for i, column in enumerate(schema.columns)]
+    typed = [
+        f"{nested.cast(column.type, f'u{i}') if column.type.is_nested else lexical.cast(column.type, f'v{i}')} AS t{i}"
+        for i, column in enumerate(schema.columns)
+    ]
+    parts = "".join(f", {nested.unpack(f'v{i}', i, column.type)} AS u{i}" for i, column in _nested(schema))
     bad = [condition for i, column in enumerate(schema.columns) if (condition := _is_bad(column, i))]
     vs, ts = ([f"{letter}{i}" for i in range(len(cells))] for letter in "vt")
     kept = f"CASE WHEN {' OR '.join(bad) or 'false'} THEN [{', '.join(vs)}] END AS cells"
     texts.append(f"{source.content_sql()} AS content")
     return (
         f"CREATE TEMP TABLE typed AS SELECT {', '.join(ts)}, {kept}, content FROM ("
-        f"SELECT {', '.join(vs + typed)}, content FROM (SELECT {', '.join(texts)} FROM {source.cells_sql()}))"
+        f"SELECT {', '.join(vs + typed)}, content FROM (SELECT *{parts} FROM (SELECT {', '.join(texts)} FROM {source.cells_sql()})))"
     )
+
+
+def _nested(schema: Schema) -> list[tuple[int, Column]]:
+    return [(place, column) for place, column in enumerate(schema.columns) if column.type.is_nested]
 
 
 def _is_bad(column: Column, index: int) -> str:

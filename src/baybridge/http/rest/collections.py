@@ -32,6 +32,7 @@ from baybridge.wire.collections import (
     VersionsShape,
     WithdrawRequest,
 )
+from baybridge.wire.formats import Format, parse_format
 from baybridge.wire.shape import LinkShape
 
 PUBLISH_PARAMETERS: Final = (
@@ -51,6 +52,7 @@ PUBLISH_PARAMETERS: Final = (
     Parameter("names", "The columns' names, parted by commas, in place of the header's."),
     Parameter("suspend", "Suspend the agreements that name a column which the version drops or retypes.", {"type": "boolean"}),
     Parameter("mode", "All rows, or what is appended, upserted or deleted by key.", {"type": "string", "enum": [*Mode]}),
+    Parameter("format", "The format of the file; without it, Content-Type says it.", {"type": "string", "enum": [*Format]}),
     Parameter("base", "The version that is changed: the latest, or nothing is.", {"type": "integer", "minimum": 1}),
 )
 MAX_LISTED: Final = 1000
@@ -137,7 +139,7 @@ async def declare(request: Request) -> Response:
 
 
 async def publish(request: Request) -> Response:
-    """Answer POST /collections/{dataset}/versions: the body is the CSV, read as it arrives."""
+    """Answer POST /collections/{dataset}/versions: the body is the file, read as it arrives."""
     given = parameters(request)
     name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
     loop = asyncio.get_running_loop()
@@ -152,6 +154,7 @@ async def publish(request: Request) -> Response:
         mode=parse_mode(given.get("mode", Mode.REPLACE)),
         base=_whole(given, "base", None),
         wanted=parse_wanted({each: given[each] for each in ASPECTS if each in given}, accept=_yes(given, "accept_reading")),
+        file_format=parse_format(given.get("format"), request.headers.get("content-type")),
     )
 
     def act(exchange: Exchange) -> Publication:
