@@ -225,3 +225,6 @@ def test_only_other_organizations_that_there_are_are_invited(hidden: World) -> N
     ):
         with pytest.raises(wrong):
             publish.declare(steward, NAME, Declaration(invited=names))
+    publish.declare(steward, NAME, Declaration(hidden=False))
+    with pytest.raises(Invalid):
+        publish.declare(steward, NAME, Declaration(invited=("dot",)))

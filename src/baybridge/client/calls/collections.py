@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from baybridge.client.call import API, Call, Source, Steps, get, reader, send
+from baybridge.client.call import API, Call, Source, Steps, get, matching, reader, send
 from baybridge.client.questions import linked, part
 from baybridge.errors import Invalid
 from baybridge.wire.collections import (
@@ -63,9 +63,9 @@ def version(dataset: str, number: int) -> Call[VersionShape]:
     return get(path_of(dataset, number), VersionShape)
 
 
-def declare(dataset: str, declaration: DeclareRequest) -> Call[CollectionShape]:
+def declare(dataset: str, declaration: DeclareRequest, *, if_match: str | None = None) -> Call[CollectionShape]:
     """Make a dataset known, or change what is said of it."""
-    return send("PUT", path_of(dataset), declaration, CollectionShape)
+    return send("PUT", path_of(dataset), declaration, CollectionShape, if_match=if_match)
 
 
 def publish(
@@ -77,12 +77,13 @@ def publish(
     accept_schema: bool = False,
     dry_run: bool = False,
     suspend: bool = False,
+    if_match: str | None = None,
 ) -> Call[PublishReport]:
     """Send a CSV as the dataset's next version, as it is read. Raise RowsRejected, with the report, where cells do not fit.
 
     `null` are the words that mean null beside the empty one, `key` the columns of the key; both only count while the dataset has
     no schema. `suspend` suspends the agreements that lose a column by it. A dry run answers with its report, whatever it finds, and
-    writes nothing.
+    writes nothing. `if_match` is the dataset's `etag` that the version is to follow.
     """
     if any("," in each for each in (*null, *key)):
         raise Invalid("invalid_request", "null and key take words without a comma; declare a schema that has them instead.")
@@ -98,7 +99,7 @@ def publish(
         path=f"{API}{path_of(dataset)}/versions",
         read=reader(PublishReport),
         query={name: value for name, value in asked.items() if value},
-        headers={"content-type": "text/csv"},
+        headers={"content-type": "text/csv", **matching(if_match)},
         upload=source,
     )
 
