@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Access, Version
+from baybridge.catalog.dataset import EVERYTHING, Access, Version
 from baybridge.catalog.schema import parse_table_schema
 from baybridge.disclose import Ask, Encodable, Request, Stop
 from baybridge.errors import BaybridgeError, Unavailable
@@ -138,7 +138,7 @@ def left_in_scratch(root: Path) -> list[str]:
 
 def versions(world: World, name: DatasetName = FLIGHTS_NAME) -> dict[int, Version]:
     with world.exchange.database.read() as connection:
-        dataset = catalog.require(connection, name)
+        dataset = catalog.require(connection, name, EVERYTHING)
         return {number: catalog.find_version(connection, dataset, number) for number in range(dataset.last, 0, -1)}
 
 
@@ -666,7 +666,7 @@ def test_a_client_that_leaves_in_mid_upload_leaves_no_trace(flights: World, serv
     body = FLIGHTS if "length" in framing else f"{len(FLIGHTS):x}\r\n".encode() + FLIGHTS + b"\r\n"
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(head.encode() + body)
-        wait_until(lambda: any((flights.root / "scratch").glob("publish-*/upload.csv")))
+        wait_until(lambda: any((flights.root / "scratch").glob("publish-*/upload")))
         if reset:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     wait_until(lambda: left_in_scratch(flights.root) == [])

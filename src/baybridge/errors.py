@@ -29,6 +29,7 @@ CODES: Final[dict[str, CodeFacts]] = {
     "terms_invalid": CodeFacts(400, 2, "The terms lack something, contradict themselves, or hold a term this server does not understand."),
     "schema_invalid": CodeFacts(400, 2, "The schema is not a Frictionless Table Schema that this server understands."),
     "file_unreadable": CodeFacts(400, 2, "The file is not a readable UTF-8 CSV with one header row."),
+    "file_over_limits": CodeFacts(413, 2, "The file is larger than the server takes, or reading it takes more time or memory than it may."),
     "settings_invalid": CodeFacts(400, 2, "A setting is unknown or its value does not parse."),
     "not_acceptable": CodeFacts(406, 2, "The rows cannot be had in the format that the request names."),
     "method_not_allowed": CodeFacts(405, 2, "The address does not take that method; `Allow` names those it takes."),
@@ -85,6 +86,7 @@ CODES: Final[dict[str, CodeFacts]] = {
         503, 75, "A purge was begun and is not done; the server goes on with it, and serves nothing of the version."
     ),
     "copy_unreachable": CodeFacts(503, 10, "The checkpoints kept outside the home cannot be read or written."),
+    "objects_unreachable": CodeFacts(503, 10, "The store that holds the objects of versions cannot be read or written."),
     "query_limit": CodeFacts(503, 75, "The question ran into its time limit and was stopped."),
     "unreachable": CodeFacts(503, 10, "No server answers at the address; only a client ever says this."),
     # Corrupt: the operator must look.

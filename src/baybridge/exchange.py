@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import socket
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -16,11 +19,14 @@ from baybridge.agree import Agree, Desk, Inbox, SignTogether
 from baybridge.audit.log import Log
 from baybridge.data.engines.duckdb import Engine
 from baybridge.data.extracts import Extracts
-from baybridge.data.objects import Objects
+from baybridge.data.ingest.order import Limits
+from baybridge.data.ingest.room import shared_room
+from baybridge.data.objects import Folder, FolderTurn, Objects
 from baybridge.db import Database
 from baybridge.disclose import Disclose
 from baybridge.errors import Advice, BaybridgeError, Conflict
 from baybridge.operate.administer import Administer
+from baybridge.operate.administer_jobs import AdministerJobs
 from baybridge.operate.doctor import Check, Doctor, Files, fail, not_looked_at, warn
 from baybridge.operate.erase import Erase
 from baybridge.operate.home import Home, Keys, find_home, make_home, read_keys
@@ -29,9 +35,12 @@ from baybridge.operate.outside import Outside
 from baybridge.operate.prove import Prove
 from baybridge.operate.replies import Replies
 from baybridge.operate.rotate import Rotate, settle_rotation
-from baybridge.operate.settings import Setting, Settings, load_settings
+from baybridge.operate.settings import Setting, Settings, bytes_of, load_settings
+from baybridge.operate.upkeep import Upkeep
+from baybridge.operate.warm import Warm
 from baybridge.operate.watch import Watch
 from baybridge.operate.witness import Witness
+from baybridge.operate.worker import Worker
 from baybridge.publish import Publish
 from baybridge.publish.purge import Purge
 from baybridge.publish.withdraw import Withdraw
@@ -47,6 +56,7 @@ class Exchange:
     listed: tuple[Setting, ...]
     keys: Keys
     database: Database
+    objects: Objects
     log: Log
     administer: Administer
     publish: Publish
@@ -64,6 +74,9 @@ class Exchange:
     witness: Witness
     catalog: Look
     replies: Replies
+    upkeep: Upkeep
+    worker: Worker
+    jobs: AdministerJobs
     doctor: Doctor
 
     @classmethod
@@ -83,34 +96,32 @@ class Exchange:
         database = _open_catalog(home)
         log = Log(database=database, origin=settings.origin, clock=_now, entropy=secrets.token_bytes)
         keys = settle_rotation(home, database, log, keys)
-        objects = Objects(home.objects)
+        objects = _open_objects(home, settings)
         watch = Watch(database, log, _now, keys.log)
         desk = Desk(database, log, _now, secrets.token_bytes, keys.wrapping)
         agree = Agree(desk)
-        extracts = Extracts(home.extracts, objects, memory_limit=settings.build_memory)
+        budget = bytes_of(settings.extract_budget)
+        extracts = Extracts(home.extracts, objects, memory_limit=settings.build_memory, budget=budget, clock=_now)
         engine = Engine(memory_limit=settings.engine_memory)
         workspaces = Workspaces(home.scratch)
         token = None if settings.checkpoint_copy_token is None else settings.checkpoint_copy_token.value.decode()
         outside = Outside(settings.checkpoint_copy, home, database, log, watch, secrets.token_bytes, token)
+        purge = Purge(database=database, log=log, objects=objects, extracts=extracts, engine=engine, workspaces=workspaces, clock=_now)
+        erase = Erase(database, log, _now, settings.side_record_days)
+        warm = Warm(database, extracts, _now, keys.wrapping)
+        upkeep = Upkeep(database, objects, extracts, workspaces, purge, erase, warm, _now)
         return cls(
             home=home,
             settings=settings,
             listed=listed,
             keys=keys,
             database=database,
+            objects=objects,
             log=log,
             administer=Administer(database, log, agree, _now, secrets.token_bytes),
-            publish=Publish(database, log, objects, workspaces, _now, settings.build_memory),
+            publish=Publish(database, log, objects, workspaces, _now, shared_room(), _publish_limits(settings)),
             withdraw=Withdraw(database, log, _now),
-            purge=Purge(
-                database=database,
-                log=log,
-                objects=objects,
-                extracts=extracts,
-                engine=engine,
-                workspaces=workspaces,
-                clock=_now,
-            ),
+            purge=purge,
             agree=agree,
             umbrellas=SignTogether(desk),
             inbox=Inbox(desk),
@@ -126,12 +137,22 @@ class Exchange:
             ),
             watch=watch,
             prove=Prove(database, log, watch),
-            erase=Erase(database, log, _now, settings.side_record_days),
+            erase=erase,
             rotate=Rotate(home, database, log, _now, keys),
             outside=outside,
             witness=Witness(database, log, _now),
             catalog=Look(database),
             replies=Replies(database, _now),
+            upkeep=upkeep,
+            worker=Worker(
+                database=database,
+                kinds=upkeep.kinds(),
+                clock=_now,
+                chance=secrets.SystemRandom().random,
+                name=f"{socket.gethostname()}:{os.getpid()}",
+                lease=timedelta(seconds=settings.job_lease_seconds),
+            ),
+            jobs=AdministerJobs(database, _now),
             doctor=Doctor(home, database, objects, watch, outside, _now, secrets.token_bytes),
         )
 
@@ -142,22 +163,15 @@ class Exchange:
         finally:  # one log that cannot be signed must not keep the others from being kept
             self.outside.renew()
 
-    def sweep(self) -> None:
-        """Finish purges that were begun, and let go of extracts that another process has purged."""
-        try:
-            self.purge.finish()
-        finally:
-            self.disclose.let_go()
-
-    def expire(self) -> None:
-        """What is due by the clock: side records that were kept for their days are erased."""
-        self.erase.expire(_now())
+    def working(self) -> AbstractContextManager[None]:
+        """Run jobs beside the block, unless the settings leave that to another process."""
+        return self.worker.running() if self.settings.worker else nullcontext()
 
     def failing_parts(self) -> list[str]:
         """The parts of the home that cannot be used now: catalog, objects, keys."""
         checks: dict[str, Callable[[], object]] = {
             "catalog": lambda: _require_schema(self.database),
-            "objects": self.home.objects.stat,
+            "objects": self.objects.reach,
             "keys": lambda: read_keys(self.home),
         }
         return [part for part, check in checks.items() if not _works(check)]
@@ -180,7 +194,13 @@ def examine(root: Path, *, environment: Mapping[str, str]) -> tuple[Check, ...]:
     """Look at the home in that folder, also where it does not open. Raise NotFound where there is none."""
     home = find_home(root.absolute())
     database = _catalog(home)
-    files = Files(home, environment, lambda: _origins(home, environment), database)
+    files = Files(
+        home=home,
+        environment=environment,
+        read_settings=lambda: _origins(home, environment),
+        database=database,
+        probe=lambda: _objects(home, load_settings(home, flags={}, environment=environment)[0]).probe(),
+    )
     found = files.checks()
     database.close()
     again = f"baybridge doctor --home {home.root}"
@@ -196,6 +216,22 @@ def examine(root: Path, *, environment: Mapping[str, str]) -> tuple[Check, ...]:
 
 def _origins(home: Home, environment: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(each.origin for each in load_settings(home, flags={}, environment=environment)[1])
+
+
+def _objects(home: Home, settings: Settings) -> Objects:
+    turn = FolderTurn(home.objects)
+    if not settings.objects:
+        return Folder(home.objects, turn)
+    from baybridge.data.bucket import Address, Bucket  # noqa: PLC0415 -- takes 0.2 s to import, and most homes have no bucket
+
+    return Bucket(Address.parse(settings.objects, settings.objects_endpoint), turn)
+
+
+def _open_objects(home: Home, settings: Settings) -> Objects:
+    """Give the home's objects, from a store that is fit to hold them."""
+    objects = _objects(home, settings)
+    objects.require_fit()
+    return objects
 
 
 def _catalog(home: Home) -> Database:
@@ -238,6 +274,10 @@ def _works(check: Callable[[], object]) -> bool:
     except (BaybridgeError, OSError, SQLAlchemyError):
         return False
     return True
+
+
+def _publish_limits(settings: Settings) -> Limits:
+    return Limits.of(settings.build_memory, settings.publish_seconds, settings.publish_bytes)
 
 
 def _now() -> datetime:

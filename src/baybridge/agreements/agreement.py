@@ -304,7 +304,7 @@ def possible_acts(state: State) -> list[str]:
 
 
 def columns_of(terms: Terms) -> frozenset[str]:
-    """Every column that terms name: released, masked, or looked at by the row filter."""
+    """Every name in the terms of a column, or of a field in one: released, masked, or looked at by the row filter."""
     filtered = () if terms.row_filter is None else cql2.properties_of(terms.row_filter)
     return frozenset((*terms.columns, *(name for name, _ in terms.masks), *(each.name for each in filtered)))
 

@@ -26,6 +26,15 @@ class Access(StrEnum):
     AGREEMENT = "agreement"
 
 
+class Mode(StrEnum):
+    """What an upload is to the version before it: all rows of the next one, or changes by key."""
+
+    REPLACE = "replace"
+    APPEND = "append"
+    UPSERT = "upsert"
+    DELETE = "delete"
+
+
 class State(StrEnum):
     """Where a version or a whole dataset is in its life. Only what is published is ever read."""
 
@@ -196,6 +205,14 @@ def parse_invited(names: Iterable[str], dataset: Dataset) -> tuple[str, ...]:
         return invited
     rule = f"at most {MAX_INVITED} other organizations, and only where the dataset is hidden"
     raise Invalid("invalid_request", f"Invited are {rule}.", places=(Place("invited", rule),))
+
+
+def parse_mode(text: str) -> Mode:
+    """Give the mode of that name. Raise Invalid otherwise."""
+    if text in set(Mode):
+        return Mode(text)
+    rule = ", ".join(Mode)
+    raise Invalid("invalid_request", f"mode is one of {rule}.", places=(Place("mode", rule, hint=nearest(text, Mode)),))
 
 
 def parse_title(text: str) -> str:

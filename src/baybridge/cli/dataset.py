@@ -17,6 +17,7 @@ from baybridge.cli.session import Door, Session, door_options, read_json
 from baybridge.client import RowsRejected
 from baybridge.errors import CODES, Advice, Conflict, NotFound
 from baybridge.wire.collections import CollectionsShape, DeclareRequest, PublishReport, VersionShape
+from baybridge.wire.formats import Format, format_of_name
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -32,6 +33,9 @@ class _Upload:
     accept_schema: bool
     dry_run: bool
     suspend: bool
+    mode: str
+    base: int | None
+    format: str | None
 
     def send(self, door: Door) -> PublishReport:
         source = sys.stdin.buffer if str(self.file) == "-" else told(self.file)
@@ -43,6 +47,9 @@ class _Upload:
             accept_schema=self.accept_schema,
             dry_run=self.dry_run,
             suspend=self.suspend,
+            mode=self.mode,
+            base=self.base,
+            format=self.format or format_of_name(self.file),
         )
 
 
@@ -56,6 +63,19 @@ class _Upload:
 @click.option("--suspend", is_flag=True, help="Suspend the agreements that lose a column by this version; a dry run lists them.")
 @click.option("--accept-schema", is_flag=True, help="Confirm the schema that the file's rows propose, where there is none yet.")
 @click.option("--dry-run", is_flag=True, help="Profile and check, and write nothing.")
+@click.option(
+    "--mode",
+    type=click.Choice(["replace", "append", "upsert", "delete"]),
+    default="replace",
+    help="What FILE is: all rows of the next version, or rows to add to the latest, put in by key, or delete by key. [default: replace]",
+)
+@click.option("--base", type=int, metavar="N", help="The version that FILE follows: where another is the latest, nothing is published.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice([*Format]),
+    help="The format of FILE. [default: by the end of its name, else csv]",
+)
 @click.option("--title", help="The dataset's title.")
 @click.option("--description", help="What the dataset is.")
 @click.option(
@@ -78,6 +98,9 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     suspend: bool,
     accept_schema: bool,
     dry_run: bool,
+    mode: str,
+    base: int | None,
+    file_format: str | None,
     title: str | None,
     description: str | None,
     access: str | None,
@@ -99,7 +122,7 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     declaration = DeclareRequest(
         title=title, description=description, access=access, schema=given, schema_change=schema_change, hidden=hidden or None
     )
-    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend)
+    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base, file_format)
     with session.door() as door:
         if not dry_run:
             _declare(door, upload, declaration)
@@ -236,6 +259,13 @@ def _report_lines(report: PublishReport, rejects: Path | None, *, schema: bool) 
     yield f"  rows read      {report.rows_read:>12,}"
     yield f"  rows loaded    {report.rows_loaded:>12,}"
     yield f"  rows rejected  {report.rows_rejected:>12,}"
+    changes = report.changes
+    if changes.base is not None:
+        yield f"  of version     {changes.base:>12,}"
+        for what, count in (("inserted", changes.inserted), ("updated", changes.updated), ("deleted", changes.deleted)):
+            yield f"  rows {what:<8}  {count:>12,}"
+        if changes.unmatched:
+            yield f"  not there      {changes.unmatched:>12,}"
     yield f"  source         {report.source_bytes:,} bytes, sha256 {report.source_sha256}"
     if report.entry is not None:
         yield f"  entry          {report.dataset.partition('.')[0]}/{report.entry}"

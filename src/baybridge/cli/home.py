@@ -42,12 +42,13 @@ def init(session: Session, directory: Path, origin: str) -> None:
 @click.command()
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on; 0 takes a free one.")
+@click.option("--no-worker", is_flag=True, help="Run no jobs here: leave them to `baybridge worker`.")
 @home_option
-def serve(session: Session, host: str | None, port: int | None) -> None:
+def serve(session: Session, *, host: str | None, port: int | None, no_worker: bool) -> None:
     """Serve a home until SIGTERM or SIGINT."""
     session.require_home()
     signal.signal(signal.SIGTERM, _stop)
-    with session.local({"host": host, "port": port}) as operator:
+    with session.local({"host": host, "port": port, "worker": False if no_worker else None}) as operator:
         operator.serve(lambda at, taken: _say_where(session, at, taken))
 
 

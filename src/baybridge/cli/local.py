@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Final, Self
 
 from baybridge.agreements.agreement import Agreement
 from baybridge.agreements.umbrellas import Umbrella
 from baybridge.audit.checkpoint import Verifier
-from baybridge.catalog.dataset import parse_access
+from baybridge.catalog.dataset import parse_access, parse_mode
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.client import LogVerdict, RowsRejected, chunks
 from baybridge.exchange import Exchange, examine
@@ -19,6 +20,8 @@ from baybridge.http.server import serve
 from baybridge.http.shapes import (
     agreement_shape,
     collection_shape,
+    job_shape,
+    jobs_shape,
     organization_shape,
     principal_shape,
     publish_report,
@@ -45,8 +48,12 @@ from baybridge.wire.collections import (
     VersionShape,
     VersionsShape,
 )
+from baybridge.wire.formats import parse_format
+from baybridge.wire.jobs import JobShape, JobsShape
 from baybridge.wire.principals import OrganizationShape, OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape, TokensShape
 from baybridge.wire.terms import TermsShape
+
+_TIDY_SECONDS: Final = 60
 
 
 def make_home(root: Path, *, origin: str) -> str:
@@ -85,6 +92,30 @@ class LocalOperator:
     def serve(self, ready: Callable[[str, int], None]) -> None:
         """Serve the home until it is told to stop."""
         serve(self.exchange, ready=ready)
+
+    def work(self, ready: Callable[[str], None]) -> None:
+        """Run the home's jobs until it is told to stop."""
+        with self.exchange.home.held(), self.exchange.worker.running():
+            ready(self.exchange.worker.name)
+            while True:
+                self.exchange.upkeep.tidy()
+                time.sleep(_TIDY_SECONDS)
+
+    def jobs(self, state: str | None, limit: int) -> JobsShape:
+        """Jobs, the newest first, and the numbers of all."""
+        return jobs_shape(self.exchange.jobs.listing(LOCAL_OPERATOR, state=state, limit=limit), self.exchange.jobs.counts())
+
+    def job(self, number: int) -> JobShape:
+        """One job."""
+        return job_shape(self.exchange.jobs.show(LOCAL_OPERATOR, number))
+
+    def retry_job(self, number: int) -> JobShape:
+        """Let a dead job run again."""
+        return job_shape(self.exchange.jobs.retry(LOCAL_OPERATOR, number))
+
+    def discard_job(self, number: int) -> JobShape:
+        """Let a job never run."""
+        return job_shape(self.exchange.jobs.discard(LOCAL_OPERATOR, number))
 
     def organizations(self) -> OrganizationsShape:
         """All agencies."""
@@ -184,7 +215,7 @@ class LocalOperator:
         self.exchange.publish.declare(LOCAL_OPERATOR, DatasetName.parse(dataset), said)
         return self.collection(dataset)
 
-    def publish(
+    def publish(  # noqa: PLR0913 -- each is an option of the command
         self,
         dataset: str,
         source: Path | BinaryIO | Iterable[bytes],
@@ -194,9 +225,22 @@ class LocalOperator:
         accept_schema: bool = False,
         dry_run: bool = False,
         suspend: bool = False,
+        mode: str = "replace",
+        base: int | None = None,
+        format: str | None = None,  # noqa: A002 -- the parameter's name
     ) -> PublishReport:
-        """Make a CSV the dataset's next version. Raise RowsRejected, with the report, where cells do not fit."""
-        upload = Upload(chunks(source), ("", *(word for word in null if word)), tuple(key), accept_schema, dry_run, suspend)
+        """Make a file the dataset's next version. Raise RowsRejected, with the report, where cells do not fit."""
+        upload = Upload(
+            chunks=chunks(source),
+            null_words=("", *(word for word in null if word)),
+            key=tuple(key),
+            accept_schema=accept_schema,
+            dry_run=dry_run,
+            suspend=suspend,
+            mode=parse_mode(mode),
+            base=base,
+            file_format=parse_format(format),
+        )
         publication = self.exchange.publish.publish(LOCAL_OPERATOR, DatasetName.parse(dataset), upload)
         report = publish_report(publication)
         if publication.rows_rejected and not dry_run:

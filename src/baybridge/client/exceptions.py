@@ -44,6 +44,10 @@ class FileUnreadable(Invalid):
     """The file is not a readable UTF-8 CSV with one header row."""
 
 
+class FileOverLimits(Invalid):
+    """The file is larger than the server takes, or reading it takes more time or memory than it may."""
+
+
 class SettingsInvalid(Invalid):
     """A setting is unknown or its value does not parse."""
 
@@ -226,6 +230,10 @@ class CopyUnreachable(Unavailable):
     """The checkpoints kept outside the home cannot be read or written."""
 
 
+class ObjectsUnreachable(Unavailable):
+    """The store that holds the objects of versions cannot be read or written."""
+
+
 class QueryLimit(Unavailable):
     """The question ran into its time limit and was stopped."""
 
@@ -259,6 +267,7 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "terms_invalid": TermsInvalid,
     "schema_invalid": SchemaInvalid,
     "file_unreadable": FileUnreadable,
+    "file_over_limits": FileOverLimits,
     "settings_invalid": SettingsInvalid,
     "not_acceptable": NotAcceptable,
     "method_not_allowed": MethodNotAllowed,
@@ -306,6 +315,7 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "log_unavailable": LogUnavailable,
     "purge_unfinished": PurgeUnfinished,
     "copy_unreachable": CopyUnreachable,
+    "objects_unreachable": ObjectsUnreachable,
     "query_limit": QueryLimit,
     "unreachable": Unreachable,
     "corrupt": Corrupt,

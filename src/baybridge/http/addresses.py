@@ -209,6 +209,7 @@ ADDRESSES: Final = (
         parameters=(*collections.PUBLISH_PARAMETERS, IF_MATCH),
         codes=(
             "file_unreadable",
+            "file_over_limits",
             "schema_invalid",
             "schema_unconfirmed",
             "schema_is_contract",

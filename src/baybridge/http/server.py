@@ -129,7 +129,8 @@ def serve(exchange: Exchange, *, ready: Callable[[str, int], None]) -> None:
             timeout_graceful_shutdown=10,
         )
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-        uvicorn.Server(config).run(sockets=[listener])
+        with exchange.working():
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -17,11 +17,12 @@ import httpx2
 import msgspec
 import sqlalchemy as sa
 
-from baybridge.audit import log as audit_log
+from baybridge.audit import store as audit_store
 from baybridge.audit.checkpoint import Checkpoint, Verifier, decode_base64, encode_base64, open_note
 from baybridge.audit.entry import JSON, Kind, canonical
 from baybridge.audit.log import Draft, Log
 from baybridge.audit.proof import TlogProof
+from baybridge.audit.side import Side
 from baybridge.audit.tree import Tree
 from baybridge.audit.witness import text_of
 from baybridge.db import Database
@@ -99,7 +100,7 @@ class Outside:
         if not self.place:
             return
         with self.database.read() as connection:
-            newest = {each: audit_log.latest_checkpoint(connection, each) for each in audit_log.logs(connection)}
+            newest = {each: audit_store.latest_checkpoint(connection, each) for each in audit_store.logs(connection)}
         notes = {organization: note for organization, note in newest.items() if note is not None}
         if notes != self._written:
             kept = self._read()
@@ -126,9 +127,9 @@ class Outside:
             said: dict[str, int] = {}
             kept = self._read()
             with self.database.write() as connection:
-                logs = audit_log.logs(connection)
+                logs = audit_store.logs(connection)
                 for organization in logs:
-                    size = audit_log.frontier(connection, organization).size
+                    size = audit_store.frontier(connection, organization).size
                     draft = self._entry(principal, organization, size, by_log.get(organization), missing, who, reason)
                     said[organization] = self.log.append(connection, draft)
             notes = {organization: self.watch.checkpoint(organization) for organization in logs}
@@ -145,15 +146,15 @@ class Outside:
             "side_sha256": hashlib.sha256(side).hexdigest(),
             "size": size,
         }
-        return Draft(organization, Kind.RESTORED, facts, side)
+        return Draft(organization, Kind.RESTORED, facts, Side(side))
 
     def _compare(self, connection: sa.Connection, kept: CheckpointCopyShape, organization: str) -> Lost | None:
         pinned = self._key(kept, organization)
         checkpoint = open_note(kept.checkpoints[organization], pinned)
-        if organization not in audit_log.logs(connection):
+        if organization not in audit_store.logs(connection):
             return Lost(organization, checkpoint, missing=True, how=f"there is no log of {organization}")
         self.watch.keys_of(connection, organization).require(pinned)
-        size = audit_log.frontier(connection, organization).size
+        size = audit_store.frontier(connection, organization).size
         if size < checkpoint.size:
             how = f"the log of {organization} has {size} entries, and {checkpoint.size} were signed"
             return Lost(organization, checkpoint, missing=False, how=how)
@@ -195,7 +196,7 @@ class Outside:
                 size = keys.open(note).size
                 brought.rotations[organization] = list(keys.notes_from(self._key(kept, organization)))
                 if organization in restored:
-                    ((index, entry),) = audit_log.entries(connection, organization, start=restored[organization], limit=1)
+                    ((index, entry),) = audit_store.entries(connection, organization, start=restored[organization], limit=1)
                     brought.restores[organization] = TlogProof(index, tree.inclusion(index, size), note, entry).text()
                 if organization in kept.checkpoints and organization not in lost:
                     old = text_of(kept.checkpoints[organization]).size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -25,7 +26,10 @@ _KEY_BYTES: Final = 32
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,1000}")
 _PORTS: Final = msgspec.Meta(ge=0, le=65535)
 _SECONDS: Final = msgspec.Meta(gt=0)
+_LEASE: Final = msgspec.Meta(gt=0, le=600)
 _PLACE: Final = msgspec.Meta(pattern=r"^(/.+|https?://.+)?\Z")
+_BUCKET: Final = msgspec.Meta(pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?)?\Z")
+_URL: Final = msgspec.Meta(pattern=r"^(https?://.+)?\Z")
 _DAYS: Final = msgspec.Meta(ge=0, le=36_500)
 _MEMORY: Final = msgspec.Meta(pattern=r"^[1-9][0-9]{0,5} ?[KMGT]i?B\Z")
 
@@ -69,9 +73,18 @@ class Settings:
         "", "Where each log's newest checkpoint is kept outside the home: a file's absolute path, or a URL that takes GET and PUT.", _PLACE
     )
     checkpoint_copy_token: Secret | None = _secret("The token that is sent to the URL of checkpoint_copy.")  # noqa: RUF009 -- a field
+    objects: str = _setting("", "Where the objects of versions are: `s3://bucket/prefix`, or empty for the home's own folder.", _BUCKET)
+    objects_endpoint: str = _setting("", "The URL of the store that `objects` is in, where it is not Amazon's.", _URL)
     side_record_days: int = _setting(0, "How long side records are kept, in days; 0 keeps them until someone erases them.", _DAYS)
     build_memory: str = _setting("1GB", "The memory that a publication or the making of an extract may use.", _MEMORY)
+    publish_seconds: float = _setting(1800.0, "How long the reading of one uploaded file may take, before it is ended.", _SECONDS)
+    publish_bytes: str = _setting("20GB", "The largest file that may be uploaded, also when it is unpacked.", _MEMORY)
     engine_memory: str = _setting("512MB", "The memory that the questions on one extract may use together.", _MEMORY)
+    extract_budget: str = _setting("20GB", "The disk that extracts may take; beyond it the least recently read are removed.", _MEMORY)
+    worker: bool = _setting(
+        default=True, doc="Whether `serve` runs jobs too: garbage, purges, extracts ahead of readers, agreements' ends."
+    )
+    job_lease_seconds: float = _setting(60.0, "How long a job is its worker's without a sign of life, before another takes it.", _LEASE)
     wrapping_key: Secret | None = _secret("The key over the keys of pseudonyms, in base64 of 32 bytes; unset, it is the one in the home.")  # noqa: RUF009 -- a field
 
 
@@ -83,6 +96,13 @@ class Setting:
     value: object
     origin: str
     doc: str
+
+
+def bytes_of(size: str) -> int:
+    """The bytes of a setting such as 512MB or 1 GiB."""
+    number, unit = size.rstrip("KMGTiB "), size.lstrip("0123456789 ")
+    thousand = 1024 if "i" in unit else 1000
+    return int(number) * math.prod([thousand] * ("KMGT".index(unit[0]) + 1))
 
 
 def load_settings(home: Home, *, flags: Mapping[str, object], environment: Mapping[str, str]) -> tuple[Settings, tuple[Setting, ...]]:
@@ -224,11 +244,17 @@ _RULES: Final = {
     "int": "a whole number",
     "float": "a number of seconds above 0",
     "str": "a text",
+    "bool": "true or false",
     "checkpoint_copy": "a file's absolute path outside the home, an http or https URL, or empty",
+    "objects": "s3:// with a bucket's name and perhaps a prefix, or empty",
+    "objects_endpoint": "an http or https URL, or empty",
     "side_record_days": "a whole number of days from 0 to 36500",
+    "job_lease_seconds": "a number of seconds above 0, at most 600",
     "port": "a whole number from 0 to 65535",
     "build_memory": _MEMORY_RULE,
+    "publish_bytes": _MEMORY_RULE,
     "wrapping_key": "base64 of 32 bytes",
     "checkpoint_copy_token": "a token",
     "engine_memory": _MEMORY_RULE,
+    "extract_budget": _MEMORY_RULE,
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -11,17 +11,19 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from baybridge import jobs
 from baybridge.agreements import store as agreement_store
 from baybridge.agreements.affected import Affected, affected
 from baybridge.agreements.agreement import Action, Agreement, act_facts, transition
 from baybridge.agreements.notices import tell, tell_invited
-from baybridge.audit.entry import Kind
+from baybridge.audit.entry import JSON, Kind
 from baybridge.audit.log import Draft, Log
 from baybridge.catalog import store as catalog
 from baybridge.catalog.dataset import (
     EVERYTHING,
     Access,
     Dataset,
+    Mode,
     Version,
     parse_description,
     parse_invited,
@@ -29,12 +31,13 @@ from baybridge.catalog.dataset import (
     require_hideable,
     require_published,
 )
-from baybridge.catalog.manifest import Manifest
+from baybridge.catalog.manifest import Manifest, ManifestObject
 from baybridge.catalog.schema import Schema
-from baybridge.data.ingest.csv_source import Reject
-from baybridge.data.ingest.profile import Profile, profile, propose
-from baybridge.data.ingest.stage import Staged, stage
-from baybridge.data.objects import Objects, Stored, spool, write_rows
+from baybridge.data.ingest.order import UPLOAD, Changes, Limits, Order, Outcome
+from baybridge.data.ingest.profile import Profile
+from baybridge.data.ingest.room import Room, over_limits
+from baybridge.data.ingest.source import Reject
+from baybridge.data.objects import Objects, Stored, spool
 from baybridge.db import Database
 from baybridge.errors import Advice, Conflict, Place
 from baybridge.expected import WHATEVER, Expected
@@ -42,10 +45,14 @@ from baybridge.names import DatasetName
 from baybridge.principals import tokens
 from baybridge.principals.principal import Principal
 from baybridge.principals.store import require_organization
+from baybridge.publish.rules import nothing_proposed, require_changeable, require_same_schema, unconfirmed
 from baybridge.publish.withdraw import require_steward
 from baybridge.publish.workspaces import Workspaces
+from baybridge.wire.formats import Format
 
 SCHEMA_CHANGED: Final = "schema_changed"
+WARM: Final = "warm"
+"""The job that makes a new version's extracts ahead of their readers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +75,11 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A CSV on its way in. `accept_schema` confirms whatever the profile proposes, with `key`, where the dataset has no schema yet.
+    """A file on its way in. `accept_schema` confirms whatever the profile proposes, with `key`, where the dataset has no schema yet.
 
     `suspend` confirms that agreements are suspended which name a column that the version drops or retypes. `expected` is the state of
-    the dataset that the version is to follow.
+    the dataset that the version is to follow, `base` the number of the version that is the latest then. Another `mode` than to replace
+    builds the version out of that one.
     """
 
     chunks: Iterable[bytes]
@@ -81,13 +89,17 @@ class Upload:
     dry_run: bool
     suspend: bool = False
     expected: Expected = WHATEVER
+    mode: Mode = Mode.REPLACE
+    base: int | None = None
+    file_format: Format = Format.CSV
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
     """What a publication did or, when nothing was published, would have done. Rows read = rows loaded + rows rejected.
 
-    `suspends` are the agreements that lose a column by it.
+    `base` is the number of the version that was changed, None where all rows were replaced. `suspends` are the agreements that lose a
+    column by it.
     `rejects` carry cell values: they are for whoever uploaded the file and go nowhere else.
     """
 
@@ -101,6 +113,9 @@ class Publication:
     rows_rejected: int
     rejects: tuple[Reject, ...]
     entry: int | None
+    mode: Mode
+    base: int | None
+    changes: Changes
     suspends: tuple[Affected, ...] = ()
 
 
@@ -113,7 +128,8 @@ class Publish:
     objects: Objects
     workspaces: Workspaces
     clock: Callable[[], datetime]
-    memory_limit: str
+    room: Room
+    limits: Limits
 
     def declare(self, principal: Principal, name: DatasetName, declaration: Declaration) -> Dataset:
         """Make a dataset known, or change what is said of it. Its schema is fixed by its first version, and its access when it is made."""
@@ -152,20 +168,24 @@ class Publish:
             require_steward(principal, name)
         with self.workspaces.one() as workspace:
             dataset = self._dataset(name, upload)
-            source = spool(upload.chunks, workspace / "upload.csv")
-            profiled, schema = self._schema(dataset, upload, workspace)
-            staged = stage(workspace / "upload.csv", schema, scratch=workspace, memory_limit=self.memory_limit)
-            publication = replace(_publication(name, source, schema, profiled, staged), suspends=self._suspends(dataset, schema))
-            if upload.dry_run or staged.rows_rejected:
-                return publication
-            if dataset.schema is None and not upload.accept_schema:
-                raise _unconfirmed(name)
-            if dataset.schema is None and not staged.rows_read:
-                raise _nothing_proposed(name)
-            _require_confirmed(name, upload, publication.suspends)
-            with self.objects.adopting(), self._entering_refusals(principal, "publish", name):
-                manifest = self._store(workspace, staged)
-                return self._make_known(principal, dataset, upload, publication, manifest)
+            source = spool(_within(upload.chunks, self.limits.bytes), workspace / UPLOAD)
+            reading, storing = self._turns(upload.mode)
+            with reading:
+                base = self._base(dataset, upload)
+                outcome = self.room.run(workspace, self._order(dataset, upload, base, workspace))
+                publication = replace(
+                    _publication(name, source, upload.mode, base, outcome), suspends=self._suspends(dataset, outcome.schema)
+                )
+                if upload.dry_run or outcome.rows_rejected:
+                    return publication
+                if dataset.schema is None and not upload.accept_schema:
+                    raise unconfirmed(name)
+                if dataset.schema is None and not outcome.rows_read:
+                    raise nothing_proposed(name)
+                _require_confirmed(name, upload, publication.suspends)
+                with storing, self._entering_refusals(principal, "publish", name):
+                    manifest = self._store(workspace, base, outcome)
+                    return self._make_known(principal, dataset, upload, publication, manifest)
 
     def _declared(self, name: DatasetName, before: Dataset | None, declaration: Declaration) -> Dataset:
         now = self.clock()
@@ -222,21 +242,49 @@ class Publish:
                 return self._declared(name, None, Declaration())
             dataset = require_published(catalog.require(connection, name, EVERYTHING))
             upload.expected.require(dataset.tag())
-            return dataset
-
-    def _schema(self, dataset: Dataset, upload: Upload, workspace: Path) -> tuple[Profile, Schema]:
-        """Profile the upload; its schema is the dataset's, or the proposal."""
+        require_changeable(dataset, upload.mode, upload.base)
         if dataset.schema is not None:
             _require_contract(dataset, dataset.schema, upload)
-        null_words = upload.null_words if dataset.schema is None else dataset.schema.null_words
-        profiled = profile(workspace / "upload.csv", scratch=workspace, null_words=null_words, memory_limit=self.memory_limit)
-        return profiled, dataset.schema or propose(profiled, upload.key)
+        return dataset
 
-    def _store(self, workspace: Path, staged: Staged) -> Manifest:
-        """Write objects, durably. Until a manifest names them they are garbage, so a crash from here on leaves the old state."""
-        objects = write_rows(staged.path, self.objects, scratch=workspace, memory_limit=self.memory_limit)
-        original = self.objects.adopt(workspace / "upload.csv")
-        return Manifest(objects, original.sha256, original.size)
+    def _turns(self, mode: Mode) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """What keeps objects from being collected: from when the version that is changed is read, else from when objects are stored.
+
+        It is held once: a second hold would wait behind a collector that waits for the first.
+        """
+        return (nullcontext(), self.objects.adopting()) if mode is Mode.REPLACE else (self.objects.adopting(), nullcontext())
+
+    def _base(self, dataset: Dataset, upload: Upload) -> Version | None:
+        """The version that the upload changes: the latest. None where it replaces all rows."""
+        if upload.mode is Mode.REPLACE:
+            return None
+        with self.database.read() as connection:
+            base = catalog.find_version(connection, dataset, None)
+        return require_same_schema(dataset, base)
+
+    def _order(self, dataset: Dataset, upload: Upload, base: Version | None, workspace: Path) -> Order:
+        fetched = workspace / "base"
+        fetched.mkdir()
+        return Order(
+            schema=dataset.schema,
+            null_words=upload.null_words,
+            key=upload.key,
+            mode=upload.mode,
+            file_format=upload.file_format,
+            base=() if base is None else tuple(map(str, self.objects.fetch([each.sha256 for each in base.manifest.objects], fetched))),
+            write=not upload.dry_run and (dataset.schema is not None or upload.accept_schema),
+            limits=self.limits,
+        )
+
+    def _store(self, workspace: Path, base: Version | None, outcome: Outcome) -> Manifest:
+        """Adopt the parts, durably. Until a manifest names them they are garbage, so a crash from here on leaves the old state."""
+        shared = () if base is None else tuple(base.manifest.objects[place] for place in outcome.kept)
+        made = []
+        for part in outcome.parts:
+            stored = self.objects.adopt(workspace / part.path)
+            made.append(ManifestObject(stored.sha256, stored.size, part.rows, part.statistics))
+        original = self.objects.adopt(workspace / UPLOAD)
+        return Manifest((*shared, *made), original.sha256, original.size)
 
     def _make_known(
         self, principal: Principal, dataset: Dataset, upload: Upload, publication: Publication, manifest: Manifest
@@ -254,7 +302,9 @@ class Publish:
             suspends = _suspends(connection, present, publication.schema, version.published)
             _require_confirmed(dataset.name, upload, suspends)
             upload.expected.require(present.tag())
+            require_changeable(present, upload.mode, upload.base if publication.base is None else publication.base)
             catalog.add_version(connection, version)
+            jobs.enqueue(connection, WARM, {"dataset": str(dataset.name)}, now=version.published, key=f"{WARM}:{dataset.name}")
             for each in suspends:
                 self._suspend(connection, principal, each.agreement)
             entry = self.log.append(
@@ -269,6 +319,7 @@ class Publish:
                         "original_sha256": manifest.original_sha256,
                         "rows": manifest.rows,
                         "version": version.number,
+                        **_change_facts(publication),
                     },
                 ),
             )
@@ -342,42 +393,38 @@ def _actor(principal: Principal) -> dict[str, str]:
     return {"organization": principal.organization, "principal": principal.id}
 
 
-def _publication(name: DatasetName, source: Stored, schema: Schema, profiled: Profile, staged: Staged) -> Publication:
+def _publication(name: DatasetName, source: Stored, mode: Mode, base: Version | None, outcome: Outcome) -> Publication:
     return Publication(
         dataset=name,
         version=None,
         source=source,
-        schema=schema,
-        profile=profiled,
-        rows_read=staged.rows_read,
-        rows_loaded=staged.rows_loaded,
-        rows_rejected=staged.rows_rejected,
-        rejects=staged.rejects,
+        schema=outcome.schema,
+        profile=outcome.profile,
+        rows_read=outcome.rows_read,
+        rows_loaded=outcome.rows_loaded,
+        rows_rejected=outcome.rows_rejected,
+        rejects=outcome.rejects,
         entry=None,
+        mode=mode,
+        base=None if base is None else base.number,
+        changes=outcome.changes,
     )
 
 
-def _unconfirmed(name: DatasetName) -> Conflict:
-    return Conflict(
-        "schema_unconfirmed",
-        f"{name} has no schema yet, and the upload neither gives nor accepts one.",
-        advice=Advice(
-            rule="The first version's schema is confirmed by a steward; it is the contract for all later ones.",
-            who_can_change="a steward of the dataset's organization",
-            next_step="Look at the proposal with a dry run; then accept it, or declare a schema.",
-            next_command=f"baybridge publish {name} FILE --dry-run",
-        ),
-    )
+def _change_facts(publication: Publication) -> dict[str, JSON]:
+    """What the entry says beside the whole: how the version came out of the one before."""
+    if publication.base is None:
+        return {}
+    changes = publication.changes
+    counts: dict[str, JSON] = {"deleted": changes.deleted, "inserted": changes.inserted, "updated": changes.updated}
+    return {"base": publication.base, "changes": counts, "mode": publication.mode.value}
 
 
-def _nothing_proposed(name: DatasetName) -> Conflict:
-    return Conflict(
-        "schema_unconfirmed",
-        f"{name} has no schema yet, and a file without rows proposes none.",
-        advice=Advice(
-            rule="A schema is proposed by rows: without one row, nothing says what type a column has.",
-            who_can_change="a steward of the dataset's organization",
-            next_step="Declare a schema, or publish a file with rows first.",
-            next_command=f"baybridge publish {name} FILE --schema SCHEMA",
-        ),
-    )
+def _within(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """The same, and not more. Raise Invalid (`file_over_limits`) beyond."""
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > most:
+            raise over_limits(f"The file is larger than {most:,} bytes.")
+        yield chunk

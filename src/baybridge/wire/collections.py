@@ -243,6 +243,20 @@ class SuspensionShape(Shape, frozen=True, kw_only=True):
     columns: list[str]
 
 
+class ChangesMadeShape(Shape, frozen=True, kw_only=True):
+    """What the loaded rows did to those of the version `base`, null where they replaced them all.
+
+    Rows loaded = inserted + updated + deleted + unmatched; the last are keys to delete that no row had.
+    """
+
+    mode: str
+    base: int | None
+    inserted: int
+    updated: int
+    deleted: int
+    unmatched: int
+
+
 class PublishReport(Shape, frozen=True, kw_only=True):
     """What a publication did, or with `dry_run` would do. Rows read = rows loaded + rows rejected."""
 
@@ -259,3 +273,4 @@ class PublishReport(Shape, frozen=True, kw_only=True):
     rejects: list[RejectShape]
     entry: int | None
     suspends: list[SuspensionShape]
+    changes: ChangesMadeShape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from baybridge.client.call import API, Call, Source, Steps, get, matching, reader, send
@@ -16,6 +17,7 @@ from baybridge.wire.collections import (
     VersionShape,
     VersionsShape,
 )
+from baybridge.wire.formats import MEDIA_TYPES, format_of_name, parse_format
 
 
 def collections() -> Call[CollectionsShape]:
@@ -68,7 +70,7 @@ def declare(dataset: str, declaration: DeclareRequest, *, if_match: str | None =
     return send("PUT", path_of(dataset), declaration, CollectionShape, if_match=if_match)
 
 
-def publish(
+def publish(  # noqa: PLR0913 -- each is a parameter of the address
     dataset: str,
     source: Source,
     *,
@@ -77,29 +79,38 @@ def publish(
     accept_schema: bool = False,
     dry_run: bool = False,
     suspend: bool = False,
+    mode: str = "replace",
+    base: int | None = None,
+    format: str | None = None,  # noqa: A002 -- the parameter's name
     if_match: str | None = None,
 ) -> Call[PublishReport]:
-    """Send a CSV as the dataset's next version, as it is read. Raise RowsRejected, with the report, where cells do not fit.
+    """Send a file as the dataset's next version, as it is read. Raise RowsRejected, with the report, where cells do not fit.
 
     `null` are the words that mean null beside the empty one, `key` the columns of the key; both only count while the dataset has
     no schema. `suspend` suspends the agreements that lose a column by it. A dry run answers with its report, whatever it finds, and
-    writes nothing. `if_match` is the dataset's `etag` that the version is to follow.
+    writes nothing. `mode` is `replace`, or `append`, `upsert` or `delete`, which change the latest version; `base` is its number, and
+    where it is not, nothing is changed. `format` is csv, ndjson, json or parquet; without it the end of a file's name tells, and CSV is
+    what is left. `if_match` is the dataset's `etag` that the version is to
+    follow.
     """
     if any("," in each for each in (*null, *key)):
         raise Invalid("invalid_request", "null and key take words without a comma; declare a schema that has them instead.")
+    named = format_of_name(source) if format is None and isinstance(source, Path) else parse_format(format)
     asked = {
         "null": ",".join(null),
         "key": ",".join(key),
         "accept_schema": "true" if accept_schema else "",
         "dry_run": "true" if dry_run else "",
         "suspend": "true" if suspend else "",
+        "mode": "" if mode == "replace" else mode,
+        "base": "" if base is None else f"{base:d}",
     }
     return Call(
         method="POST",
         path=f"{API}{path_of(dataset)}/versions",
         read=reader(PublishReport),
         query={name: value for name, value in asked.items() if value},
-        headers={"content-type": "text/csv", **matching(if_match)},
+        headers={"content-type": MEDIA_TYPES[named], **matching(if_match)},
         upload=source,
     )
 

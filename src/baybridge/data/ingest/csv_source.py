@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import duckdb
 
 from baybridge.catalog.schema import MAX_COLUMNS
 from baybridge.data.ingest.records import MAX_RECORD, read_records, refuse_stray_quote, unreadable
+from baybridge.data.ingest.source import LISTED, VALUE_CHARACTERS, Ragged, Reject
 from baybridge.errors import Corrupt
+from baybridge.terms.columns import ColumnType
 
-LISTED: Final = 1_000
-VALUE_CHARACTERS: Final = 200
-DEFAULT_MEMORY: Final = "1GB"
-_THREADS: Final = 2
 _MAX_FAULTS: Final = 20_000
 
 _RULES: Final = {
@@ -36,22 +32,9 @@ _RULES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Reject:
-    """One reason why a row is not loaded. `row` counts the file's data rows from 1, blank lines not counted.
-
-    `value` is the cell, or the line where the whole row is at fault, cut at 200 characters: show it to the provider only.
-    """
-
-    row: int
-    column: str | None
-    rule: str
-    value: str | None
-
-
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A file that was read through once: proof that it is UTF-8 CSV with one header of different, non-blank names.
+class CsvSource:
+    """A source of text cells: a file that was read through once: proof that it is UTF-8 CSV with one header of different, non-blank names.
 
     `content` is the bytes of its data rows that are neither quotes nor line ends between rows; `quoted`, whether it has any quotes there.
     """
@@ -63,20 +46,34 @@ class Source:
     quoted: bool
     quoted_behind_bom: bool
 
+    @property
+    def proposed(self) -> Mapping[str, ColumnType]:
+        """None: a CSV has no types."""
+        return {}
 
-@dataclass(frozen=True, slots=True)
-class Ragged:
-    """The rows that are not the header's shape: how many, and the first 1,000 of them in file order."""
+    @property
+    def has_null_words(self) -> bool:
+        """True: a CSV has no nulls."""
+        return True
 
-    rows: int
-    listed: tuple[Reject, ...]
+    def cells_sql(self) -> str:
+        """See the function."""
+        return cells_sql(self)
+
+    def content_sql(self) -> str:
+        """See the function."""
+        return content_sql(self)
+
+    def fill(self, connection: duckdb.DuckDBPyConnection, *, statement: str, counts: str, values: dict[str, object]) -> Ragged:
+        """See the function."""
+        return fill(connection, self, statement=statement, counts=counts, values=values)
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path) -> CsvSource:
     """Read the file through and take its header. Raise Invalid (`file_unreadable`), saying where, when it is no CSV with a header."""
     records = read_records(path)
     quoted_behind_bom = records.bom and '"' in records.header
-    return Source(path, _header(records.header), records.count - 1, records.content, records.quotes > 0, quoted_behind_bom)
+    return CsvSource(path, _header(records.header), records.count - 1, records.content, records.quotes > 0, quoted_behind_bom)
 
 
 def _header(record: str) -> tuple[str, ...]:
@@ -99,23 +96,7 @@ def _header(record: str) -> tuple[str, ...]:
     return names
 
 
-@contextmanager
-def engine(database: str, *, scratch: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB that spills into `scratch`, in UTC, with no extension but those built in; close and tidy after."""
-    with TemporaryDirectory(prefix="spill-", dir=scratch) as spill:
-        config: dict[str, str | int | bool | float | list[str]] = {
-            "threads": _THREADS,
-            "memory_limit": memory_limit,
-            "temp_directory": spill,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
-        with duckdb.connect(database, config=config) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            yield connection
-
-
-def cells_sql(source: Source) -> str:
+def cells_sql(source: CsvSource) -> str:
     """Give the table function that reads the file: columns c0, c1, ...; bind its path as `$path`.
 
     Behind a byte order mark, DuckDB 2.0.0 takes a quoted header and all rows after it for one line when it is told of a header or to skip
@@ -133,7 +114,7 @@ def cells_sql(source: Source) -> str:
     return f"(SELECT * FROM {read} OFFSET 1)" if source.quoted_behind_bom else read
 
 
-def content_sql(source: Source) -> str:
+def content_sql(source: CsvSource) -> str:
     """Give the expression for a row's content in bytes, its commas and quotes left out; null where the file has no quotes to mislead."""
     if not source.quoted:
         return "NULL::BIGINT"
@@ -141,7 +122,7 @@ def content_sql(source: Source) -> str:
     return f"strlen(replace(concat({cells}), '\"', ''))"
 
 
-def fill(connection: duckdb.DuckDBPyConnection, source: Source, *, statement: str, counts: str, values: dict[str, object]) -> Ragged:
+def fill(connection: duckdb.DuckDBPyConnection, source: CsvSource, *, statement: str, counts: str, values: dict[str, object]) -> Ragged:
     """Run a CREATE TABLE ... AS over `cells_sql` and account for every row and byte of the file.
 
     `counts` selects how many rows were read whole, and their content in bytes. Each byte of a file is a quote, a separator or content, so
@@ -180,7 +161,7 @@ _RAGGED: Final = """
 """.format(cell='("[^"]*(""[^"]*)*"|[^",]*)')
 
 
-def _listed(connection: duckdb.DuckDBPyConnection, source: Source) -> tuple[Reject, ...]:
+def _listed(connection: duckdb.DuckDBPyConnection, source: CsvSource) -> tuple[Reject, ...]:
     found = connection.execute(
         "SELECT line_byte_position - 1, arg_min(error_type::VARCHAR, column_idx), left(any_value(csv_line), $characters)"
         " FROM reject_errors GROUP BY line_byte_position ORDER BY line_byte_position LIMIT $listed",

@@ -5,6 +5,7 @@ It never rounds, trims or guesses, and no row is dropped that is not counted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -13,20 +14,10 @@ from typing import Final
 import duckdb
 
 from baybridge.catalog.schema import Column, Schema
-from baybridge.data.ingest import lexical
-from baybridge.data.ingest.csv_source import (
-    DEFAULT_MEMORY,
-    LISTED,
-    VALUE_CHARACTERS,
-    Ragged,
-    Reject,
-    Source,
-    cells_sql,
-    content_sql,
-    engine,
-    fill,
-    read_source,
-)
+from baybridge.data.ingest import lexical, nested
+from baybridge.data.ingest.formats import Format, open_source
+from baybridge.data.ingest.source import DEFAULT_MEMORY, LISTED, VALUE_CHARACTERS, Ragged, Reject, Source, engine
+from baybridge.data.sql import path_literal
 from baybridge.errors import Advice, Corrupt, Invalid, Place
 from baybridge.names import nearest
 from baybridge.terms.columns import Kind
@@ -51,24 +42,36 @@ class Staged:
     rejects_found: int
 
 
-def stage(path: Path, schema: Schema, *, scratch: Path, memory_limit: str = DEFAULT_MEMORY) -> Staged:
+def stage(
+    path: Path,
+    schema: Schema,
+    *,
+    scratch: Path,
+    file_format: Format = Format.CSV,
+    memory_limit: str = DEFAULT_MEMORY,
+    taken: Sequence[str] = (),
+) -> Staged:
     """Cast the file into a new DuckDB file in a new folder of `scratch`, which the caller owns and deletes.
 
+    `taken` are the paths of Parquet objects whose keys the file's rows may not have.
+
     Columns are matched by name, in any order. Raise Invalid (`schema_invalid`) when the header has not the schema's names, Invalid
-    (`file_unreadable`) when it is no CSV, and Corrupt when the counts do not balance.
+    (`file_unreadable`) when it is not of its format, and Corrupt when the counts do not balance.
     """
-    source = read_source(path)
+    source = open_source(path, file_format, schema, scratch=scratch)
     cells = _cells_by_column(source, schema)
     database = Path(mkdtemp(prefix="stage-", dir=scratch)) / "staged.duckdb"
     with engine(str(database), scratch=scratch, memory_limit=memory_limit) as connection:
-        ragged = fill(
+        for place, column in _nested(schema):
+            nested.make_unpack(connection, place, column.type)
+        ragged = source.fill(
             connection,
-            source,
             statement=_cast_sql(source, schema, cells),
             counts="SELECT count(*), coalesce(sum(content), 0)::BIGINT FROM typed",
-            values={"null_words": list(schema.null_words)},
+            values={"null_words": list(schema.null_words) if source.has_null_words else []},
         )
         _find_repeated_keys(connection, schema)
+        _find_taken_keys(connection, schema, taken)
         loaded = _one(connection, _rows_sql(schema))
         rejected = ragged.rows + _one(connection, "SELECT count(*) FROM typed WHERE cells IS NOT NULL OR rowid IN (FROM repeated)")
         if loaded + rejected != source.rows:
@@ -114,15 +117,23 @@ def _hint(name: str, candidates: list[str]) -> str | None:
 def _cast_sql(source: Source, schema: Schema, cells: tuple[str, ...]) -> str:
     """CREATE TABLE typed: t0, t1, ... in schema order, rows in file order; `cells`, the texts where one is rejected; `content`."""
     texts = [f"CASE WHEN NOT list_contains($null_words::VARCHAR[], {cell}) THEN {cell} END AS v{i}" for i, cell in enumerate(cells)]
-    typed = [f"{lexical.cast(column.type, f'v{i}')} AS t{i}" for i, column in enumerate(schema.columns)]
+    typed = [
+        f"{nested.cast(column.type, f'u{i}') if column.type.is_nested else lexical.cast(column.type, f'v{i}')} AS t{i}"
+        for i, column in enumerate(schema.columns)
+    ]
+    parts = "".join(f", {nested.unpack(f'v{i}', i, column.type)} AS u{i}" for i, column in _nested(schema))
     bad = [condition for i, column in enumerate(schema.columns) if (condition := _is_bad(column, i))]
     vs, ts = ([f"{letter}{i}" for i in range(len(cells))] for letter in "vt")
     kept = f"CASE WHEN {' OR '.join(bad) or 'false'} THEN [{', '.join(vs)}] END AS cells"
-    texts.append(f"{content_sql(source)} AS content")
+    texts.append(f"{source.content_sql()} AS content")
     return (
         f"CREATE TEMP TABLE typed AS SELECT {', '.join(ts)}, {kept}, content FROM ("
-        f"SELECT {', '.join(vs + typed)}, content FROM (SELECT {', '.join(texts)} FROM {cells_sql(source)}))"
+        f"SELECT {', '.join(vs + typed)}, content FROM (SELECT *{parts} FROM (SELECT {', '.join(texts)} FROM {source.cells_sql()})))"
     )
+
+
+def _nested(schema: Schema) -> list[tuple[int, Column]]:
+    return [(place, column) for place, column in enumerate(schema.columns) if column.type.is_nested]
 
 
 def _is_bad(column: Column, index: int) -> str:
@@ -143,6 +154,16 @@ def _find_repeated_keys(connection: duckdb.DuckDBPyConnection, schema: Schema) -
         f"CREATE TEMP TABLE repeated AS SELECT typed.rowid AS r FROM typed SEMI JOIN"
         f" (SELECT {keys} FROM typed WHERE {whole} GROUP BY {keys} HAVING count(*) > 1) USING ({keys})"
     )
+
+
+def _find_taken_keys(connection: duckdb.DuckDBPyConnection, schema: Schema, paths: Sequence[str]) -> None:
+    """Make the table `taken` of the rows whose key an object has, and add them to `repeated`."""
+    connection.execute("CREATE TEMP TABLE taken (r BIGINT)")
+    if schema.key and paths:
+        same = " AND ".join(f"typed.t{index} = o.{_identifier(schema.columns[index].name)}" for index in _key_indexes(schema))
+        objects = f"read_parquet([{', '.join(path_literal(Path(path)) for path in paths)}], hive_partitioning = false)"
+        connection.execute(f"INSERT INTO taken SELECT typed.rowid FROM typed SEMI JOIN {objects} AS o ON {same}")
+        connection.execute("INSERT INTO repeated SELECT r FROM taken WHERE r NOT IN (FROM repeated)")
 
 
 def _rows_sql(schema: Schema) -> str:
@@ -204,12 +225,13 @@ def _repeated(connection: duckdb.DuckDBPyConnection, schema: Schema) -> list[Rej
         return []
     values = ", ".join(f"t{index}" for index in _key_indexes(schema))
     found = connection.execute(
-        f"SELECT typed.rowid + 1, left(concat_ws(', ', {values}), $characters) FROM typed"
+        f"SELECT typed.rowid + 1, left(concat_ws(', ', {values}), $characters),"
+        " CASE WHEN typed.rowid IN (FROM taken) THEN 'key_taken' ELSE 'key_repeated' END FROM typed"
         " WHERE rowid IN (FROM repeated) ORDER BY typed.rowid LIMIT $listed",
         {"characters": VALUE_CHARACTERS, "listed": LISTED},
     ).fetchall()
     column = ", ".join(schema.key)
-    return [Reject(row, column, "key_repeated", value) for row, value in found]
+    return [Reject(row, column, rule, value) for row, value, rule in found]
 
 
 def _numbered_in_file(rejects: list[Reject], ragged: Ragged) -> list[Reject]:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from baybridge.catalog.dataset import parse_access
+from baybridge.catalog.dataset import Mode, parse_access, parse_mode
 from baybridge.catalog.schema import parse_table_schema, queryables_schema, to_table_schema
 from baybridge.errors import Advice, Conflict, Invalid, Place
 from baybridge.exchange import Exchange
@@ -31,6 +31,7 @@ from baybridge.wire.collections import (
     VersionsShape,
     WithdrawRequest,
 )
+from baybridge.wire.formats import Format, parse_format
 from baybridge.wire.shape import LinkShape
 
 PUBLISH_PARAMETERS: Final = (
@@ -39,6 +40,9 @@ PUBLISH_PARAMETERS: Final = (
     Parameter("accept_schema", "Take the schema that the file's profile proposes.", {"type": "boolean"}),
     Parameter("dry_run", "Say what would happen, and change nothing.", {"type": "boolean"}),
     Parameter("suspend", "Suspend the agreements that name a column which the version drops or retypes.", {"type": "boolean"}),
+    Parameter("mode", "All rows, or what is appended, upserted or deleted by key.", {"type": "string", "enum": [*Mode]}),
+    Parameter("format", "The format of the file; without it, Content-Type says it.", {"type": "string", "enum": [*Format]}),
+    Parameter("base", "The version that is changed: the latest, or nothing is.", {"type": "integer", "minimum": 1}),
 )
 MAX_LISTED: Final = 1000
 LISTING_PARAMETERS: Final = (
@@ -124,7 +128,7 @@ async def declare(request: Request) -> Response:
 
 
 async def publish(request: Request) -> Response:
-    """Answer POST /collections/{dataset}/versions: the body is the CSV, read as it arrives."""
+    """Answer POST /collections/{dataset}/versions: the body is the file, read as it arrives."""
     given = parameters(request)
     name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
     loop = asyncio.get_running_loop()
@@ -136,6 +140,9 @@ async def publish(request: Request) -> Response:
         dry_run=_yes(given, "dry_run"),
         suspend=_yes(given, "suspend"),
         expected=expected(request),
+        mode=parse_mode(given.get("mode", Mode.REPLACE)),
+        base=_whole(given, "base", None),
+        file_format=parse_format(given.get("format"), request.headers.get("content-type")),
     )
 
     def act(exchange: Exchange) -> Publication:

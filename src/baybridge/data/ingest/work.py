@@ -1,0 +1,62 @@
+"""Owns the reading of one upload from its bytes to finished Parquet parts. It runs in the process of `room`, and sees no catalog."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Final
+
+from baybridge.catalog.dataset import Mode
+from baybridge.catalog.schema import Schema
+from baybridge.data.ingest.order import UPLOAD, Changes, Order, Outcome
+from baybridge.data.ingest.parts import Written, press
+from baybridge.data.ingest.profile import profile, propose
+from baybridge.data.ingest.stage import Staged, stage
+
+_NOTHING: Final = Written((), (), Changes(inserted=0))
+
+
+def work(folder: Path, order: Order) -> Outcome:
+    """Do what is ordered with the file `upload` in the folder. Raise what its parts raise, first of all Invalid (`file_unreadable`)."""
+    source, memory = folder / UPLOAD, order.limits.memory
+    null_words = order.null_words if order.schema is None else order.schema.null_words
+    form = order.file_format
+    profiled = profile(source, scratch=folder, file_format=form, null_words=null_words, memory_limit=memory)
+    schema = order.schema or propose(profiled, order.key)
+    taken = order.base if order.mode is Mode.APPEND else ()
+    arriving = _of_upload(schema, order.mode)
+    staged = stage(source, arriving, scratch=folder, file_format=form, memory_limit=memory, taken=taken)
+    written = _NOTHING if staged.rows_rejected else _written(folder, order, schema, staged)
+    return Outcome(
+        schema=schema,
+        profile=profiled,
+        rows_read=staged.rows_read,
+        rows_loaded=staged.rows_loaded,
+        rows_rejected=staged.rows_rejected,
+        rejects=staged.rejects,
+        changes=written.changes,
+        kept=written.kept,
+        parts=written.parts,
+    )
+
+
+def _of_upload(schema: Schema, mode: Mode) -> Schema:
+    """The schema of the rows that arrive: a deletion names keys and nothing else."""
+    if mode is not Mode.DELETE:
+        return schema
+    return replace(schema, columns=tuple(column for column in schema.columns if column.name in schema.key))
+
+
+def _written(folder: Path, order: Order, schema: Schema, staged: Staged) -> Written:
+    """The parts, or where nothing is to be written, what they would count."""
+    if order.mode is Mode.REPLACE and not order.write:
+        return replace(_NOTHING, changes=Changes(inserted=staged.rows_loaded))
+    with press(staged.path, Path(mkdtemp(prefix="parts-", dir=folder)), memory_limit=order.limits.memory) as parts:
+        match order.mode:
+            case Mode.REPLACE:
+                return parts.replace()
+            case Mode.APPEND:
+                return parts.append(order.base)
+            case Mode.UPSERT | Mode.DELETE:
+                return parts.change(order.mode, order.base, schema)
