@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from conftest import FLIGHTS, ROLES, Server, World, make_world, serving
 
-from baybridge.audit import log as audit_log
+from baybridge.audit import store as audit_store
 from baybridge.catalog.dataset import Access
 from baybridge.errors import Conflict, Invalid, NotFound
 from baybridge.exchange import Exchange
@@ -39,7 +39,7 @@ def hide(exchange: Exchange, steward: Principal, *, invited: tuple[str, ...] = (
 def refused(root: Path) -> list[tuple[Any, ...]]:
     """What the entries of the owner's log say, without who and when."""
     with Exchange.open(root) as exchange, exchange.database.read() as connection:
-        entries = [msgspec.json.decode(data) for _, data in audit_log.entries(connection, "bts")]
+        entries = [msgspec.json.decode(data) for _, data in audit_store.entries(connection, "bts")]
     return [tuple(facts.get(name) for name in ("kind", "code", "act", "counts", "dataset")) for facts in entries]
 
 
@@ -225,3 +225,6 @@ def test_only_other_organizations_that_there_are_are_invited(hidden: World) -> N
     ):
         with pytest.raises(wrong):
             publish.declare(steward, NAME, Declaration(invited=names))
+    publish.declare(steward, NAME, Declaration(hidden=False))
+    with pytest.raises(Invalid):
+        publish.declare(steward, NAME, Declaration(invited=("dot",)))

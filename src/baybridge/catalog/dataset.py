@@ -198,12 +198,12 @@ def require_hideable(dataset: Dataset) -> Dataset:
     )
 
 
-def parse_invited(names: Iterable[str], owner: str) -> tuple[str, ...]:
-    """Give the organizations, sorted: at most 100, and not the owner itself. Raise Invalid otherwise."""
+def parse_invited(names: Iterable[str], dataset: Dataset) -> tuple[str, ...]:
+    """Give the organizations, sorted: at most 100, not the owner itself, and none where the dataset is not hidden. Raise Invalid."""
     invited = tuple(sorted({parse_organization(name, parameter="invited") for name in names}))
-    if owner not in invited and len(invited) <= MAX_INVITED:
+    if dataset.name.organization not in invited and len(invited) <= MAX_INVITED and (dataset.hidden or not invited):
         return invited
-    rule = f"at most {MAX_INVITED} other organizations"
+    rule = f"at most {MAX_INVITED} other organizations, and only where the dataset is hidden"
     raise Invalid("invalid_request", f"Invited are {rule}.", places=(Place("invited", rule),))
 
 

@@ -11,6 +11,7 @@ import httpx2
 import msgspec
 
 from baybridge.client import answers
+from baybridge.errors import Invalid, Place
 
 API: Final = "/api/v1"
 _REPEATABLE: Final = frozenset({"GET", "PUT", "DELETE"})  # RFC 9110, section 9.2.2
@@ -43,7 +44,8 @@ class Call(Generic[T]):
 
     def repeatable(self) -> bool:
         """Whether it may be sent again. An upload may not: what it was read from is used up."""
-        return self.upload is None and (self.method in _REPEATABLE or self.has_key())
+        safe = self.method in _REPEATABLE and "if-match" not in self.headers  # which, once done, would be refused
+        return self.upload is None and (safe or self.has_key())
 
 
 Steps: TypeAlias = Generator[Call[T], T, None]
@@ -69,12 +71,27 @@ def get_text(path: str) -> Call[str]:
     return Call(method="GET", path=API + path, read=answers.read_text)
 
 
-def send(method: str, path: str, body: msgspec.Struct | None, shape: type[T]) -> Call[T]:
-    """Send a shape, or nothing, and be answered with a shape."""
+def send(method: str, path: str, body: msgspec.Struct | None, shape: type[T], *, if_match: str | None = None) -> Call[T]:
+    """Send a shape, or nothing, and be answered with a shape; `if_match` is the ETag of the state that is to be changed."""
+    headers = matching(if_match)
     if body is None:
-        return Call(method=method, path=API + path, read=reader(shape))
-    headers = {"content-type": "application/json"}
+        return Call(method=method, path=API + path, read=reader(shape), headers=headers)
+    headers["content-type"] = "application/json"
     return Call(method=method, path=API + path, read=reader(shape), headers=headers, body=msgspec.json.encode(body))
+
+
+def matching(if_match: str | None) -> dict[str, str]:
+    """The header that lets a change be made from the state of that ETag only; none for whatever state."""
+    return {} if if_match is None else {"if-match": header(if_match, "if_match")}
+
+
+def header(text: str, parameter: str) -> str:
+    """What may stand in a header: visible ASCII. The text is never repeated, because it may be a token."""
+    if text and text.isascii() and text.isprintable() and " " not in text:
+        return text
+    raise Invalid(
+        "invalid_request", f"The {parameter} is empty or holds characters that none has.", places=(Place(parameter, "visible ASCII"),)
+    )
 
 
 def reader(shape: type[T]) -> Callable[[httpx2.Response], T]:

@@ -11,10 +11,9 @@ from typing import Any, Final, TypeVar
 import httpx2
 
 from baybridge.client.addresses import Addresses
-from baybridge.client.call import Call
+from baybridge.client.call import Call, header
 from baybridge.client.exceptions import Unreachable
 from baybridge.client.patience import Attempts
-from baybridge.client.questions import header
 from baybridge.errors import Advice, Invalid, Place
 from baybridge.names import parse_purpose
 

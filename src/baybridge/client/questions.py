@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from baybridge.client.answers import not_understood
-from baybridge.client.call import Call, Steps
+from baybridge.client.call import Call, Steps, header
 from baybridge.errors import Invalid, Place
 from baybridge.names import nearest, parse_purpose
 from baybridge.wire.collections import QueryLinkShape
@@ -128,15 +128,6 @@ def part(text: str) -> str:
     if text.strip("."):
         return quote(text, safe="")
     raise Invalid("invalid_request", "A name is empty.", places=(Place("name", "a name or an id"),))
-
-
-def header(text: str, parameter: str) -> str:
-    """What may stand in a header: visible ASCII. The text is never repeated, because it may be a token."""
-    if text and text.isascii() and text.isprintable() and " " not in text:
-        return text
-    raise Invalid(
-        "invalid_request", f"The {parameter} is empty or holds characters that none has.", places=(Place(parameter, "visible ASCII"),)
-    )
 
 
 def _next(call: Call[L], links: Sequence[LinkShape]) -> Call[L] | None:

@@ -39,6 +39,11 @@ from baybridge.wire.principals import OrganizationShape, PrincipalShape, TokenFa
 from baybridge.wire.shape import LinkShape
 
 
+def etag(tag: str) -> str:
+    """The ETag that names a state, as a header has it (RFC 9110, section 8.8.3)."""
+    return f'"{tag}"'
+
+
 def agreement_shape(agreement: Agreement, *, now: datetime) -> AgreementShape:
     """An agreement and where it stands at `now`."""
     return AgreementShape(
@@ -83,6 +88,7 @@ def agreement_shape(agreement: Agreement, *, now: datetime) -> AgreementShape:
         possible=possible_acts(agreement.state_at(now)),
         destroy_by=None if (due := agreement.destroy_by(now)) is None else format_instant(due),
         overdue=agreement.overdue(now),
+        etag=etag(agreement.tag(now)),
     )
 
 
@@ -155,6 +161,7 @@ def collection_shape(found: Described) -> CollectionShape:
         reason=dataset.condition.reason,
         hidden=dataset.hidden,
         invited=None if found.invited is None else list(found.invited),
+        etag=etag(dataset.tag()),
         links=[
             LinkShape(rel="self", href=address),
             LinkShape(rel="describedby", href=f"{address}/schema"),
@@ -175,6 +182,7 @@ def version_shape(version: Numbered, *, public: bool) -> VersionShape:
         state=condition.state.value,
         reason=condition.reason,
         since=None if condition.since is None else format_instant(condition.since),
+        etag=etag(version.tag()),
     )
 
 

@@ -18,7 +18,7 @@ from baybridge.principals.principal import Principal
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A dataset and its latest version, where it has one; to its owner with the organizations that are invited, else None."""
+    """A dataset and its latest version, where it has one; where it is hidden, to its owner with those invited, else None."""
 
     dataset: Dataset
     latest: Numbered | None
@@ -59,8 +59,8 @@ class Look:
         sight = sight_of(principal)
         with self.database.read() as connection:
             found = _described(connection, store.require(connection, name, sight))
-            owns = sight.everything or sight.organization == name.organization
-            return replace(found, invited=store.invited(connection, name)) if owns else found
+            told = found.dataset.hidden and (sight.everything or sight.organization == name.organization)
+            return replace(found, invited=store.invited(connection, name)) if told else found
 
     def schema(self, principal: Principal | None, name: DatasetName, number: int | None) -> Schema:
         """The schema of a version, or the dataset's for None. Raise NotFound."""

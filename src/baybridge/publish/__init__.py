@@ -143,7 +143,7 @@ class Publish:
             after = require_hideable(self._declared(name, before, declaration))
             declaration.expected.require(None if before is None else before.tag())
             catalog.declare(connection, after)
-            invited = self._invite(connection, name, declaration.invited)
+            invited = self._invite(connection, after, declaration.invited)
             self.log.append(
                 connection,
                 Draft(
@@ -223,12 +223,13 @@ class Publish:
             hidden=before.hidden if declaration.hidden is None else declaration.hidden,
         )
 
-    def _invite(self, connection: sa.Connection, name: DatasetName, organizations: tuple[str, ...] | None) -> tuple[str, ...]:
+    def _invite(self, connection: sa.Connection, dataset: Dataset, organizations: tuple[str, ...] | None) -> tuple[str, ...]:
         """Let these know of the dataset, and tell those that are new; None leaves it as it is. Give who is invited now."""
+        name = dataset.name
         before = catalog.invited(connection, name)
         if organizations is None:
             return before
-        wanted = parse_invited(organizations, name.organization)
+        wanted = parse_invited(organizations, dataset)
         for organization in wanted:
             require_organization(connection, organization)
         catalog.invite(connection, name, wanted)

@@ -14,7 +14,8 @@ _FILTER: Final = msgspec.Meta(extra_json_schema={"type": ["string", "object", "b
 class CollectionShape(Shape, frozen=True, kw_only=True):
     """One dataset as the catalog shows it. `version` and `rows` are null before the first publication.
 
-    `hidden` says that others do not see it. `invited` are those that the steward lets see it: told to the owner, and not in lists.
+    `hidden` says that others do not see it. `invited` are those that see it nevertheless: told to its owner, and not in lists.
+    `etag` names this state, for If-Match.
     """
 
     id: str
@@ -30,6 +31,7 @@ class CollectionShape(Shape, frozen=True, kw_only=True):
     reason: str | None = None
     hidden: bool = False
     invited: list[str] | None = None
+    etag: str | None = None
 
 
 class CollectionsShape(Shape, frozen=True, kw_only=True):
@@ -42,7 +44,7 @@ class CollectionsShape(Shape, frozen=True, kw_only=True):
 class VersionShape(Shape, frozen=True, kw_only=True):
     """One immutable version. `rows` and `manifest_sha256` are null where not everyone may read: they tell of rows.
 
-    `state` is published, withdrawn, purging or purged, `reason` why, and `since` when.
+    `state` is published, withdrawn, purging or purged, `reason` why, and `since` when. `etag` names this state, for If-Match.
     """
 
     version: int
@@ -52,6 +54,7 @@ class VersionShape(Shape, frozen=True, kw_only=True):
     state: str = "published"
     reason: str | None = None
     since: str | None = None
+    etag: str | None = None
 
 
 class VersionsShape(Shape, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from baybridge.client.call import API, Call, Source, Steps, get, reader, send
+from baybridge.client.call import API, Call, Source, Steps, get, matching, reader, send
 from baybridge.client.questions import linked, part
 from baybridge.errors import Invalid
 from baybridge.wire.collections import (
@@ -65,9 +65,9 @@ def version(dataset: str, number: int) -> Call[VersionShape]:
     return get(path_of(dataset, number), VersionShape)
 
 
-def declare(dataset: str, declaration: DeclareRequest) -> Call[CollectionShape]:
+def declare(dataset: str, declaration: DeclareRequest, *, if_match: str | None = None) -> Call[CollectionShape]:
     """Make a dataset known, or change what is said of it."""
-    return send("PUT", path_of(dataset), declaration, CollectionShape)
+    return send("PUT", path_of(dataset), declaration, CollectionShape, if_match=if_match)
 
 
 def publish(  # noqa: PLR0913 -- each is a parameter of the address
@@ -84,6 +84,7 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
     reading: Mapping[str, str] | None = None,
     accept_reading: bool = False,
     format: str | None = None,  # noqa: A002 -- the parameter's name
+    if_match: str | None = None,
 ) -> Call[PublishReport]:
     """Send a file as the dataset's next version, as it is read. Raise RowsRejected, with the report, where cells do not fit.
 
@@ -93,7 +94,8 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
     where it is not, nothing is changed. `reading` says how the file is read where it is not plain CSV, as `{"encoding": "windows-1252"}`,
     and `accept_reading` takes what a dry run proposes.
     where it is not, nothing is changed. `format` is csv, ndjson, json or parquet; without it the end of a file's name tells, and CSV is
-    what is left.
+    what is left. `if_match` is the dataset's `etag` that the version is to
+    follow.
     """
     if any("," in each for each in (*null, *key)):
         raise Invalid("invalid_request", "null and key take words without a comma; declare a schema that has them instead.")
@@ -114,7 +116,7 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
         path=f"{API}{path_of(dataset)}/versions",
         read=reader(PublishReport),
         query={name: value for name, value in asked.items() if value},
-        headers={"content-type": MEDIA_TYPES[named]},
+        headers={"content-type": MEDIA_TYPES[named], **matching(if_match)},
         upload=source,
     )
 

@@ -7,24 +7,24 @@ from baybridge.client.calls.collections import path_of
 from baybridge.wire.collections import CollectionShape, PurgeRequest, PurgeShape, VersionShape, WithdrawRequest
 
 
-def withdraw(dataset: str, reason: str) -> Call[CollectionShape]:
+def withdraw(dataset: str, reason: str, *, if_match: str | None = None) -> Call[CollectionShape]:
     """Refuse a dataset to everyone until it is restored; the reason is public."""
-    return send("POST", f"{path_of(dataset)}/withdraw", WithdrawRequest(reason=reason), CollectionShape)
+    return send("POST", f"{path_of(dataset)}/withdraw", WithdrawRequest(reason=reason), CollectionShape, if_match=if_match)
 
 
-def restore(dataset: str) -> Call[CollectionShape]:
+def restore(dataset: str, *, if_match: str | None = None) -> Call[CollectionShape]:
     """Lift the withdrawal of a dataset."""
-    return send("POST", f"{path_of(dataset)}/restore", None, CollectionShape)
+    return send("POST", f"{path_of(dataset)}/restore", None, CollectionShape, if_match=if_match)
 
 
-def withdraw_version(dataset: str, number: int, reason: str) -> Call[VersionShape]:
+def withdraw_version(dataset: str, number: int, reason: str, *, if_match: str | None = None) -> Call[VersionShape]:
     """Refuse one version to everyone until it is restored; the reason is public."""
-    return send("POST", f"{path_of(dataset, number)}/withdraw", WithdrawRequest(reason=reason), VersionShape)
+    return send("POST", f"{path_of(dataset, number)}/withdraw", WithdrawRequest(reason=reason), VersionShape, if_match=if_match)
 
 
-def restore_version(dataset: str, number: int) -> Call[VersionShape]:
+def restore_version(dataset: str, number: int, *, if_match: str | None = None) -> Call[VersionShape]:
     """Lift the withdrawal of one version."""
-    return send("POST", f"{path_of(dataset, number)}/restore", None, VersionShape)
+    return send("POST", f"{path_of(dataset, number)}/restore", None, VersionShape, if_match=if_match)
 
 
 def plan_purge(dataset: str, reason: str, *, version: int | None = None) -> Call[PurgeShape]:
