@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +40,7 @@ PROVIDER = "bts"
 CONSUMER = "dot"
 ROLES = ("steward", "signatory", "analyst", "auditor", "admin")
 OFFICERS = ("privacy_officer", "security_officer", "counsel")
+FOLDER = tempfile.TemporaryDirectory(prefix="baybridge-worlds-")
 
 FLIGHTS = b"""flight,carrier,tailnum,origin,dest,delay,distance,departed
 1,UA,N14228,EWR,IAH,2,1400.5,2013-01-01T10:00:00Z
@@ -137,11 +141,35 @@ def page_request(ask: Ask, encode: Callable[[Encodable], bytes], *, limit: int =
     )
 
 
+@dataclass(frozen=True)
+class Kind:
+    """Worlds that are made alike: a home that is not open, and the people in it."""
+
+    home: Path
+    people: dict[tuple[str, str], Principal]
+    secrets: dict[tuple[str, str], str]
+
+    def copy(self, root: Path) -> World:
+        shutil.copytree(self.home, root)
+        return World(root, Exchange.open(root), dict(self.people), dict(self.secrets))
+
+
+@functools.cache
+def kind_of_worlds(*organizations: str, published: bool = False) -> Kind:
+    """Made once in a run, so that a test costs a copy of files. Worlds of one kind have the same keys and the same tokens."""
+    home = Path(tempfile.mkdtemp(dir=FOLDER.name)) / "home"
+    world = kind_of_worlds(*organizations).copy(home) if published else World(home, Exchange.make(home, origin="exchange.example"))
+    if published:
+        world.publish("bts.flights", FLIGHTS, key=("flight",))
+    else:
+        for organization in organizations:
+            world.add_organization(organization)
+    world.exchange.close()
+    return Kind(home, world.people, world.secrets)
+
+
 def make_world(root: Path, *organizations: str) -> World:
-    world = World(root, Exchange.make(root, origin="exchange.example"))
-    for organization in organizations or (PROVIDER, CONSUMER):
-        world.add_organization(organization)
-    return world
+    return kind_of_worlds(*(organizations or (PROVIDER, CONSUMER))).copy(root)
 
 
 @pytest.fixture
@@ -153,10 +181,11 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.fixture
-def flights(world: World) -> World:
+def flights(tmp_path: Path) -> Iterator[World]:
     """The same with seven flights in bts.flights, under the key flight."""
-    world.publish("bts.flights", FLIGHTS, key=("flight",))
-    return world
+    made = kind_of_worlds(PROVIDER, CONSUMER, published=True).copy(tmp_path / "home")
+    yield made
+    made.exchange.close()
 
 
 @dataclass(frozen=True)

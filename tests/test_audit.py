@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from baybridge.audit.checkpoint import Checkpoint, sign
 from baybridge.audit.entry import MAX_ENTRY_BYTES, Kind
-from baybridge.audit.log import Draft, always, entries
+from baybridge.audit.log import Draft, always
 from baybridge.audit.merkle import Frontier, leaf_hash
+from baybridge.audit.store import entries
 from baybridge.exchange import Exchange
 from baybridge.principals.principal import LOCAL_OPERATOR
 

@@ -105,7 +105,7 @@ def test_a_setting_that_does_not_parse_fails_and_the_rest_is_not_looked_at(home:
         file.write("colour = 'blue'\n")
     code, checks, _ = examine(home.root)
     assert code == 9
-    assert not_well(checks) == {"settings": "fail", **dict.fromkeys(doctor.OPENED, "warn")}
+    assert not_well(checks) == {"settings": "fail", "objects_folder": "warn", **dict.fromkeys(doctor.OPENED, "warn")}
     assert "no setting colour" in checks["settings"]["evidence"]
 
 

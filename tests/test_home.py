@@ -17,7 +17,7 @@ from baybridge.operate.home import Home, find_home, make_home, read_keys
 from baybridge.operate.settings import Setting, Settings, load_settings
 from baybridge.principals.principal import LOCAL_OPERATOR
 
-SECRETS = {"wrapping_key"}  # tested in test_settings.py
+SECRETS = {"wrapping_key", "checkpoint_copy_token"}  # tested in test_settings.py
 KEYS = ("log.pem", "wrapping.key", "cursor.key")
 
 

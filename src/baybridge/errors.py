@@ -86,6 +86,7 @@ CODES: Final[dict[str, CodeFacts]] = {
         503, 75, "A purge was begun and is not done; the server goes on with it, and serves nothing of the version."
     ),
     "copy_unreachable": CodeFacts(503, 10, "The checkpoints kept outside the home cannot be read or written."),
+    "objects_unreachable": CodeFacts(503, 10, "The store that holds the objects of versions cannot be read or written."),
     "query_limit": CodeFacts(503, 75, "The question ran into its time limit and was stopped."),
     "unreachable": CodeFacts(503, 10, "No server answers at the address; only a client ever says this."),
     # Corrupt: the operator must look.

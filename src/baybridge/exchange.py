@@ -18,7 +18,7 @@ from baybridge.data.engines.duckdb import Engine
 from baybridge.data.extracts import Extracts
 from baybridge.data.ingest.order import Limits
 from baybridge.data.ingest.room import shared_room
-from baybridge.data.objects import Objects
+from baybridge.data.objects import Folder, FolderTurn, Objects
 from baybridge.db import Database
 from baybridge.disclose import Disclose
 from baybridge.errors import Advice, BaybridgeError, Conflict
@@ -33,6 +33,7 @@ from baybridge.operate.replies import Replies
 from baybridge.operate.rotate import Rotate, settle_rotation
 from baybridge.operate.settings import Setting, Settings, load_settings
 from baybridge.operate.watch import Watch
+from baybridge.operate.witness import Witness
 from baybridge.publish import Publish
 from baybridge.publish.purge import Purge
 from baybridge.publish.withdraw import Withdraw
@@ -48,6 +49,7 @@ class Exchange:
     listed: tuple[Setting, ...]
     keys: Keys
     database: Database
+    objects: Objects
     log: Log
     administer: Administer
     publish: Publish
@@ -62,6 +64,7 @@ class Exchange:
     erase: Erase
     rotate: Rotate
     outside: Outside
+    witness: Witness
     catalog: Look
     replies: Replies
     doctor: Doctor
@@ -83,20 +86,22 @@ class Exchange:
         database = _open_catalog(home)
         log = Log(database=database, origin=settings.origin, clock=_now, entropy=secrets.token_bytes)
         keys = settle_rotation(home, database, log, keys)
-        objects = Objects(home.objects)
+        objects = _open_objects(home, settings)
         watch = Watch(database, log, _now, keys.log)
         desk = Desk(database, log, _now, secrets.token_bytes, keys.wrapping)
         agree = Agree(desk)
         extracts = Extracts(home.extracts, objects, memory_limit=settings.build_memory)
         engine = Engine(memory_limit=settings.engine_memory)
         workspaces = Workspaces(home.scratch)
-        outside = Outside(settings.checkpoint_copy, home, database, log, watch, secrets.token_bytes)
+        token = None if settings.checkpoint_copy_token is None else settings.checkpoint_copy_token.value.decode()
+        outside = Outside(settings.checkpoint_copy, home, database, log, watch, secrets.token_bytes, token)
         return cls(
             home=home,
             settings=settings,
             listed=listed,
             keys=keys,
             database=database,
+            objects=objects,
             log=log,
             administer=Administer(database, log, agree, _now, secrets.token_bytes),
             publish=Publish(database, log, objects, workspaces, _now, shared_room(), _publish_limits(settings)),
@@ -128,6 +133,7 @@ class Exchange:
             erase=Erase(database, log, _now, settings.side_record_days),
             rotate=Rotate(home, database, log, _now, keys),
             outside=outside,
+            witness=Witness(database, log, _now),
             catalog=Look(database),
             replies=Replies(database, _now),
             doctor=Doctor(home, database, objects, watch, outside, _now, secrets.token_bytes),
@@ -155,7 +161,7 @@ class Exchange:
         """The parts of the home that cannot be used now: catalog, objects, keys."""
         checks: dict[str, Callable[[], object]] = {
             "catalog": lambda: _require_schema(self.database),
-            "objects": self.home.objects.stat,
+            "objects": self.objects.reach,
             "keys": lambda: read_keys(self.home),
         }
         return [part for part, check in checks.items() if not _works(check)]
@@ -178,7 +184,13 @@ def examine(root: Path, *, environment: Mapping[str, str]) -> tuple[Check, ...]:
     """Look at the home in that folder, also where it does not open. Raise NotFound where there is none."""
     home = find_home(root.absolute())
     database = _catalog(home)
-    files = Files(home, environment, lambda: _origins(home, environment), database)
+    files = Files(
+        home=home,
+        environment=environment,
+        read_settings=lambda: _origins(home, environment),
+        database=database,
+        probe=lambda: _objects(home, load_settings(home, flags={}, environment=environment)[0]).probe(),
+    )
     found = files.checks()
     database.close()
     again = f"baybridge doctor --home {home.root}"
@@ -194,6 +206,22 @@ def examine(root: Path, *, environment: Mapping[str, str]) -> tuple[Check, ...]:
 
 def _origins(home: Home, environment: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(each.origin for each in load_settings(home, flags={}, environment=environment)[1])
+
+
+def _objects(home: Home, settings: Settings) -> Objects:
+    turn = FolderTurn(home.objects)
+    if not settings.objects:
+        return Folder(home.objects, turn)
+    from baybridge.data.bucket import Address, Bucket  # noqa: PLC0415 -- takes 0.2 s to import, and most homes have no bucket
+
+    return Bucket(Address.parse(settings.objects, settings.objects_endpoint), turn)
+
+
+def _open_objects(home: Home, settings: Settings) -> Objects:
+    """Give the home's objects, from a store that is fit to hold them."""
+    objects = _objects(home, settings)
+    objects.require_fit()
+    return objects
 
 
 def _catalog(home: Home) -> Database:

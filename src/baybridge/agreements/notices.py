@@ -1,4 +1,7 @@
-"""Notices: what happened to an organization's agreements, told to it. Short fixed sentences, never a data value or a reason's text."""
+"""Notices: what an organization is told of its agreements, and of what it may know.
+
+Short fixed sentences, never a data value or a reason's text.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import sqlalchemy as sa
 from baybridge.agreements.agreement import Action, Agreement
 from baybridge.db import METADATA, UtcDateTime
 from baybridge.errors import NotFound
+from baybridge.names import DatasetName
 
 NOTICES: Final = sa.Table(
     "notices",
@@ -67,6 +71,14 @@ def tell(connection: sa.Connection, organizations: Iterable[str], agreement: Agr
     )
     for organization in organizations:
         told = {"time": now, "kind": action.word, "subject": agreement.id, "text": text}
+        connection.execute(sa.insert(NOTICES).values(organization=organization, **told))
+
+
+def tell_invited(connection: sa.Connection, organizations: Iterable[str], dataset: DatasetName, *, now: datetime) -> None:
+    """Tell these organizations that they may know of a hidden dataset, in the transaction that lets them."""
+    text = f"{dataset.organization} lets you know of {dataset}, which is hidden from others: you may ask for it."
+    for organization in organizations:
+        told = {"time": now, "kind": "invite", "subject": str(dataset), "text": text}
         connection.execute(sa.insert(NOTICES).values(organization=organization, **told))
 
 

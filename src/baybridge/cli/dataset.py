@@ -81,6 +81,7 @@ class _Upload:
 @click.option(
     "--access", type=click.Choice(["public", "agreement"]), help="Who may read; fixed when the dataset is declared. [default: agreement]"
 )
+@click.option("--hidden", is_flag=True, help="Hide it from all but its own agency and whom `hide --invite` names.")
 @click.option(
     "--rejects", type=click.Path(dir_okay=False, path_type=Path), help="Write the cells that do not fit to this CSV file (mode 600)."
 )
@@ -103,6 +104,7 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     title: str | None,
     description: str | None,
     access: str | None,
+    hidden: bool,
     rejects: Path | None,
 ) -> None:
     """Publish a CSV as the next version of DATASET.
@@ -117,7 +119,9 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     if schema_change and schema is None:
         raise click.UsageError("--schema-change confirms another schema: give it with --schema FILE.")
     given = None if schema is None else read_json(schema, dict[str, Any])
-    declaration = DeclareRequest(title=title, description=description, access=access, schema=given, schema_change=schema_change)
+    declaration = DeclareRequest(
+        title=title, description=description, access=access, schema=given, schema_change=schema_change, hidden=hidden or None
+    )
     upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base, file_format)
     with session.door() as door:
         if not dry_run:
@@ -159,7 +163,7 @@ def show(session: Session, dataset: str | None) -> None:
             f"{collection.id}: {collection.title}",
             *([f"  {collection.description}"] if collection.description else []),
             *([] if collection.state == "published" else [f"  state    {collection.state}, {collection.reason}"]),
-            f"  access   {collection.access}",
+            f"  access   {collection.access}" + (", hidden" if collection.hidden else ""),
             f"  key      {', '.join(schema.get('primaryKey', [])) or 'none'}",
             "",
             *table(

@@ -150,26 +150,25 @@ class LocalOperator:
 
     def collections(self) -> CollectionsShape:
         """All datasets, by id."""
-        found = self.exchange.catalog.listing().datasets
-        return CollectionsShape(collections=[collection_shape(each.dataset, each.latest) for each in found])
+        found = self.exchange.catalog.listing(LOCAL_OPERATOR).datasets
+        return CollectionsShape(collections=[collection_shape(each) for each in found])
 
     def collection(self, dataset: str) -> CollectionShape:
         """One dataset."""
-        found = self.exchange.catalog.describe(DatasetName.parse(dataset))
-        return collection_shape(found.dataset, found.latest)
+        return collection_shape(self.exchange.catalog.describe(LOCAL_OPERATOR, DatasetName.parse(dataset)))
 
     def schema(self, dataset: str, version: int | None = None) -> dict[str, Any]:
         """A dataset's schema, or that of one of its versions."""
-        return to_table_schema(self.exchange.catalog.schema(DatasetName.parse(dataset), version))
+        return to_table_schema(self.exchange.catalog.schema(LOCAL_OPERATOR, DatasetName.parse(dataset), version))
 
     def version(self, dataset: str, number: int) -> VersionShape:
         """One version."""
-        found = self.exchange.catalog.version(DatasetName.parse(dataset), number)
+        found = self.exchange.catalog.version(LOCAL_OPERATOR, DatasetName.parse(dataset), number)
         return version_shape(found.versions[0], public=found.public)
 
     def versions(self, dataset: str) -> VersionsShape:
         """A dataset's versions, newest first."""
-        found = self.exchange.catalog.versions(DatasetName.parse(dataset))
+        found = self.exchange.catalog.versions(LOCAL_OPERATOR, DatasetName.parse(dataset))
         return VersionsShape(id=dataset, versions=[version_shape(each, public=found.public) for each in found.versions])
 
     def declare(self, dataset: str, declaration: DeclareRequest) -> CollectionShape:
@@ -180,6 +179,8 @@ class LocalOperator:
             access=None if declaration.access is None else parse_access(declaration.access),
             schema=None if declaration.schema is None else parse_table_schema(declaration.schema),
             schema_change=declaration.schema_change,
+            hidden=declaration.hidden,
+            invited=None if declaration.invited is None else tuple(declaration.invited),
         )
         self.exchange.publish.declare(LOCAL_OPERATOR, DatasetName.parse(dataset), said)
         return self.collection(dataset)

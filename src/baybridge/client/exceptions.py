@@ -230,6 +230,10 @@ class CopyUnreachable(Unavailable):
     """The checkpoints kept outside the home cannot be read or written."""
 
 
+class ObjectsUnreachable(Unavailable):
+    """The store that holds the objects of versions cannot be read or written."""
+
+
 class QueryLimit(Unavailable):
     """The question ran into its time limit and was stopped."""
 
@@ -311,6 +315,7 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "log_unavailable": LogUnavailable,
     "purge_unfinished": PurgeUnfinished,
     "copy_unreachable": CopyUnreachable,
+    "objects_unreachable": ObjectsUnreachable,
     "query_limit": QueryLimit,
     "unreachable": Unreachable,
     "corrupt": Corrupt,

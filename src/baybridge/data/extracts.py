@@ -151,14 +151,16 @@ class Extracts:
 def _write(making: Path, projection: Projection, objects: Objects, domain_key: Callable[[str], bytes], *, memory_limit: str) -> None:
     """Make the file in this folder, durably, and leave nothing beside it."""
     key = None if projection.domain_key is None else domain_key(projection.domain_key)
-    paths = [str(objects.path(entry)) for entry in projection.objects]
-    spill = making / "spill"
+    spill, fetched = making / "spill", making / "fetched"
+    fetched.mkdir()
+    paths = [str(path) for path in objects.fetch(projection.objects, fetched)]
     engine = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": memory_limit, "temp_directory": str(spill)})
     try:
         _fill(engine, making / "serve.duckdb", projection, paths, key)
     finally:
         engine.close()
     shutil.rmtree(spill, ignore_errors=True)
+    shutil.rmtree(fetched)
     sync(making / "serve.duckdb")
 
 

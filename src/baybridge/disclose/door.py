@@ -18,7 +18,7 @@ from baybridge.audit.counts import Counted
 from baybridge.audit.entry import JSON, Kind, canonical, column_list
 from baybridge.audit.log import Draft, Log, always
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Dataset, State, Version
+from baybridge.catalog.dataset import NOBODY, Dataset, State, Version
 from baybridge.data.engines.duckdb import Engine, Rows, Stop, Whole
 from baybridge.data.engines.duckdb import Question as PageQuestion
 from baybridge.data.extracts import Extract, Extracts
@@ -31,6 +31,7 @@ from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Refused, Un
 from baybridge.names import DatasetName
 from baybridge.policy.decision import Grant, Refusal, decide
 from baybridge.policy.refusals import limit_reached
+from baybridge.policy.sight import sight_of
 from baybridge.principals.principal import Principal
 from baybridge.principals.tokens import present
 
@@ -93,7 +94,7 @@ class Disclose:
             yield
         except Refused as refused:
             with self.database.read() as connection:
-                known = catalog.find(connection, dataset)
+                known = catalog.find(connection, dataset, NOBODY)
             if known is not None:
                 self.log.counts.add(Counted(dataset.organization, str(dataset), "refusal", refused.code, channel))
             raise
@@ -155,7 +156,7 @@ class Disclose:
 
     def _load(self, request: Read, principal: Principal | None) -> _Known:
         with self.database.read() as connection:
-            dataset = catalog.require(connection, request.ask.dataset)
+            dataset = catalog.require(connection, request.ask.dataset, sight_of(principal))
             numbers = [request.version]
             if isinstance(request, Examination) and request.since is not None:
                 numbers.append(request.since)

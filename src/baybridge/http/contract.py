@@ -25,7 +25,7 @@ class Token(Enum):
     """Whether a request needs a token."""
 
     UNREAD = "public: no token is needed"
-    OPTIONAL = "public data need no token"
+    OPTIONAL = "what is public needs no token"
     NEEDED = "a token is needed"
 
 
@@ -38,6 +38,8 @@ class Who:
 
 
 PUBLIC: Final = Who(Token.UNREAD)
+SEEN: Final = Who(Token.OPTIONAL)
+"""Everyone, with a token or without: it says whose eyes look."""
 DECIDED: Final = Who(Token.OPTIONAL, (Role.ANALYST, Role.STEWARD))
 SIGNED_IN: Final = Who(Token.NEEDED)
 

@@ -7,9 +7,10 @@ from datetime import datetime
 from baybridge.agreements.agreement import Agreement, possible_acts
 from baybridge.agreements.notices import Notice
 from baybridge.agreements.umbrellas import Umbrella
-from baybridge.catalog.dataset import Access, Dataset, Numbered
+from baybridge.catalog.dataset import Access, Numbered
 from baybridge.catalog.schema import to_table_schema
 from baybridge.operate.administer import Issued
+from baybridge.operate.look import Described
 from baybridge.principals.principal import Organization, Principal, Token
 from baybridge.publish import Publication
 from baybridge.publish.purge import Plan
@@ -72,6 +73,8 @@ def agreement_shape(agreement: Agreement, *, now: datetime) -> AgreementShape:
         successor=agreement.successor,
         handed_over=None if agreement.handed_over is None else format_instant(agreement.handed_over),
         possible=possible_acts(agreement.state_at(now)),
+        destroy_by=None if (due := agreement.destroy_by(now)) is None else format_instant(due),
+        overdue=agreement.overdue(now),
     )
 
 
@@ -100,8 +103,9 @@ def notice_shape(notice: Notice) -> NoticeShape:
     )
 
 
-def collection_shape(dataset: Dataset, latest: Numbered | None) -> CollectionShape:
+def collection_shape(found: Described) -> CollectionShape:
     """A dataset with its latest version."""
+    dataset, latest = found.dataset, found.latest
     address = f"/api/v1/collections/{dataset.name}"
     return CollectionShape(
         id=str(dataset.name),
@@ -114,6 +118,8 @@ def collection_shape(dataset: Dataset, latest: Numbered | None) -> CollectionSha
         updated=None if latest is None else format_instant(latest.published),
         state=dataset.condition.state.value,
         reason=dataset.condition.reason,
+        hidden=dataset.hidden,
+        invited=None if found.invited is None else list(found.invited),
         links=[
             LinkShape(rel="self", href=address),
             LinkShape(rel="describedby", href=f"{address}/schema"),

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from baybridge.audit import log as audit_log
+from baybridge.audit import side as audit_side
+from baybridge.audit import store as audit_store
 from baybridge.audit.entry import JSON, Kind, decode
 from baybridge.audit.log import Draft, Log
 from baybridge.db import Database
@@ -58,22 +59,22 @@ class Erase:
             return
         midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         with self.database.read() as connection:
-            logs = audit_log.logs(connection)
+            logs = audit_store.logs(connection)
         for organization in logs:
             self._erase(LOCAL_OPERATOR, organization, start=0, stop=None, before=midnight - timedelta(days=self.days))
 
     def _erase(self, principal: Principal, organization: str, *, start: int, stop: int | None, before: datetime | None) -> Erased:
         with self.database.read() as connection:
-            if organization not in audit_log.logs(connection):
+            if organization not in audit_store.logs(connection):
                 raise NotFound("not_found", f'There is no organization "{organization}".')
-            end = audit_log.frontier(connection, organization).size if stop is None else stop
+            end = audit_store.frontier(connection, organization).size if stop is None else stop
             if before is not None:
                 end = min(end, _first_since(connection, organization, before))
-            first = audit_log.first_side_record(connection, organization)
+            first = audit_side.first_side_record(connection, organization)
         if first is None or first >= end:
             return Erased(0, None, gone=not self._left)
         with self.database.write() as connection:
-            count = audit_log.erase_side_records(connection, organization, start=start, stop=end)
+            count = audit_side.erase_side_records(connection, organization, start=start, stop=end)
             if count == 0:
                 return Erased(0, None, gone=not self._left)
             facts: dict[str, JSON] = {"actor": _actor(principal), "count": count, "start": start, "stop": end}
@@ -86,10 +87,10 @@ class Erase:
 
 def _first_since(connection: sa.Connection, organization: str, instant: datetime) -> int:
     """The index of the first entry that is not older than the instant: entries stand in the order of their times."""
-    low, high = 0, audit_log.frontier(connection, organization).size
+    low, high = 0, audit_store.frontier(connection, organization).size
     while low < high:
         middle = (low + high) // 2
-        ((_, data),) = audit_log.entries(connection, organization, start=middle, limit=1)
+        ((_, data),) = audit_store.entries(connection, organization, start=middle, limit=1)
         if decode(data).time < instant:
             low = middle + 1
         else:

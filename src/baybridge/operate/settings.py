@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -21,9 +22,12 @@ _OWN_VARIABLES: Final = frozenset({"BAYBRIDGE_HOME", "BAYBRIDGE_URL", "BAYBRIDGE
 
 _FILE: Final = "_file"
 _KEY_BYTES: Final = 32
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,1000}")
 _PORTS: Final = msgspec.Meta(ge=0, le=65535)
 _SECONDS: Final = msgspec.Meta(gt=0)
 _PLACE: Final = msgspec.Meta(pattern=r"^(/.+|https?://.+)?\Z")
+_BUCKET: Final = msgspec.Meta(pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?)?\Z")
+_URL: Final = msgspec.Meta(pattern=r"^(https?://.+)?\Z")
 _DAYS: Final = msgspec.Meta(ge=0, le=36_500)
 _MEMORY: Final = msgspec.Meta(pattern=r"^[1-9][0-9]{0,5} ?[KMGT]i?B\Z")
 
@@ -66,6 +70,9 @@ class Settings:
     checkpoint_copy: str = _setting(
         "", "Where each log's newest checkpoint is kept outside the home: a file's absolute path, or a URL that takes GET and PUT.", _PLACE
     )
+    checkpoint_copy_token: Secret | None = _secret("The token that is sent to the URL of checkpoint_copy.")  # noqa: RUF009 -- a field
+    objects: str = _setting("", "Where the objects of versions are: `s3://bucket/prefix`, or empty for the home's own folder.", _BUCKET)
+    objects_endpoint: str = _setting("", "The URL of the store that `objects` is in, where it is not Amazon's.", _URL)
     side_record_days: int = _setting(0, "How long side records are kept, in days; 0 keeps them until someone erases them.", _DAYS)
     build_memory: str = _setting("1GB", "The memory that a publication or the making of an extract may use.", _MEMORY)
     publish_seconds: float = _setting(1800.0, "How long the reading of one uploaded file may take, before it is ended.", _SECONDS)
@@ -182,6 +189,10 @@ def _read_secret(name: str, path: str, variable: str) -> str:
 def _parse_secret(name: str, value: object, origin: str) -> Secret | None:
     if value is None:
         return None
+    if name == "checkpoint_copy_token":
+        if not _TOKEN.fullmatch(str(value)):
+            raise _invalid(name, _RULES[name], origin)
+        return Secret(str(value).encode())
     try:
         key = base64.b64decode(str(value), validate=True)
     except ValueError:
@@ -220,10 +231,13 @@ _RULES: Final = {
     "float": "a number of seconds above 0",
     "str": "a text",
     "checkpoint_copy": "a file's absolute path outside the home, an http or https URL, or empty",
+    "objects": "s3:// with a bucket's name and perhaps a prefix, or empty",
+    "objects_endpoint": "an http or https URL, or empty",
     "side_record_days": "a whole number of days from 0 to 36500",
     "port": "a whole number from 0 to 65535",
     "build_memory": _MEMORY_RULE,
     "publish_bytes": _MEMORY_RULE,
     "wrapping_key": "base64 of 32 bytes",
+    "checkpoint_copy_token": "a token",
     "engine_memory": _MEMORY_RULE,
 }

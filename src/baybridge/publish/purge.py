@@ -13,11 +13,11 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from baybridge.audit import log as audit_log
+from baybridge.audit import side as audit_side
 from baybridge.audit.entry import JSON, Kind, canonical
 from baybridge.audit.log import Draft, Log
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Act, Condition, Dataset, Numbered, State, move, parse_reason
+from baybridge.catalog.dataset import EVERYTHING, Act, Condition, Dataset, Numbered, State, move, parse_reason
 from baybridge.data.engines.duckdb import Engine
 from baybridge.data.extracts import Extracts
 from baybridge.data.objects import Objects
@@ -68,7 +68,7 @@ class Purge:
         with self.log.entering_refusals(name.organization, _facts(principal, name, number) | {"act": "plan_purge"}):
             require_steward(principal, name)
         with self.database.read() as connection:
-            return self._plan(connection, catalog.require(connection, name), number)
+            return self._plan(connection, catalog.require(connection, name, EVERYTHING), number)
 
     def purge(self, principal: Principal, name: DatasetName, number: int | None, *, reason: str, plan_sha256: str) -> Plan:
         """Destroy what the plan of that digest names: it is withdrawn, and someone has looked at the plan.
@@ -80,7 +80,7 @@ class Purge:
         facts = _facts(principal, name, number)
         with self.log.entering_refusals(name.organization, facts | {"act": "purge"}), self.database.write() as connection:
             require_steward(principal, name)
-            dataset = catalog.require(connection, name)
+            dataset = catalog.require(connection, name, EVERYTHING)
             plan = self._plan(connection, dataset, number)
             if plan.sha256 != plan_sha256:
                 raise _another_plan(plan)
@@ -107,7 +107,7 @@ class Purge:
         _require_withdrawn(connection, dataset, number)
         going = _going(connection, dataset, number)
         held = catalog.objects_of(connection, dataset.name, [each.number for each in going])
-        sides = [audit_log.side_records_about(connection, dataset.name.organization, str(dataset.name), each.number) for each in going]
+        sides = [audit_side.side_records_about(connection, dataset.name.organization, str(dataset.name), each.number) for each in going]
         listed: list[JSON] = [str(dataset.name), [[each.number, each.manifest_sha256] for each in going]]
         return Plan(
             dataset=dataset.name,
@@ -134,8 +134,8 @@ class Purge:
                 condition = move(condition, Act.PURGE, what=f"Version {each} of {name}", reason=reason, now=now)
             catalog.move_version(connection, name, each, condition)
             catalog.forget_manifest(connection, name, each)
-            numbers = audit_log.side_records_about(connection, name.organization, str(name), each)
-            audit_log.erase_side_records_of(connection, name.organization, numbers)
+            numbers = audit_side.side_records_about(connection, name.organization, str(name), each)
+            audit_side.erase_side_records_of(connection, name.organization, numbers)
 
     def _destroy(self) -> None:
         """Remove whatever no version names any more. Each step may be done again, and each ends durably before the next.
@@ -167,7 +167,7 @@ class Purge:
             return catalog.named_objects(connection)
 
     def _bury(self, connection: sa.Connection, name: DatasetName, numbers: tuple[int, ...]) -> None:
-        dataset, now = catalog.require(connection, name), self.clock()
+        dataset, now = catalog.require(connection, name, EVERYTHING), self.clock()
         for number in numbers:
             condition = catalog.find_numbered(connection, dataset, number).condition
             after = move(condition, Act.FINISH, what=f"Version {number} of {name}", reason=None, now=now)

@@ -12,7 +12,10 @@ _FILTER: Final = msgspec.Meta(extra_json_schema={"type": ["string", "object", "b
 
 
 class CollectionShape(Shape, frozen=True, kw_only=True):
-    """One dataset as the catalog shows it. `version` and `rows` are null before the first publication."""
+    """One dataset as the catalog shows it. `version` and `rows` are null before the first publication.
+
+    `hidden` says that others do not see it. `invited` are those that the steward lets see it: told to the owner, and not in lists.
+    """
 
     id: str
     organization: str
@@ -25,6 +28,8 @@ class CollectionShape(Shape, frozen=True, kw_only=True):
     links: list[LinkShape]
     state: str = "published"
     reason: str | None = None
+    hidden: bool = False
+    invited: list[str] | None = None
 
 
 class CollectionsShape(Shape, frozen=True, kw_only=True):
@@ -193,7 +198,8 @@ class DiffShape(Shape, frozen=True, kw_only=True):
 class DeclareRequest(RequestShape, frozen=True, kw_only=True):
     """What a steward declares of a dataset; null leaves it as it is. `schema` is a Frictionless Table Schema.
 
-    `schema_change` confirms another schema than that of the dataset's versions.
+    `schema_change` confirms another schema than that of the dataset's versions. `hidden` takes the dataset out of the sight of others;
+    `invited` are the organizations, at most 100, that may see it nevertheless.
     """
 
     title: str | None = None
@@ -201,6 +207,8 @@ class DeclareRequest(RequestShape, frozen=True, kw_only=True):
     access: str | None = None
     schema: dict[str, Any] | None = None
     schema_change: bool = False
+    hidden: bool | None = None
+    invited: list[str] | None = None
 
 
 class RejectShape(Shape, frozen=True, kw_only=True):

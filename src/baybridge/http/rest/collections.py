@@ -1,4 +1,4 @@
-"""Datasets: listed, described, declared and published. Names and schemas are public; counts of governed datasets are not."""
+"""Datasets: listed, described, declared and published. Names and schemas are public unless hidden; counts of governed ones are not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from baybridge.catalog.schema import parse_table_schema, queryables_schema, to_t
 from baybridge.errors import Advice, Conflict, Invalid, Place
 from baybridge.exchange import Exchange
 from baybridge.http.contract import Parameter
-from baybridge.http.faces import bearer, body, call, call_with_upload, expected, json_response, parameters, signed_in, upload
+from baybridge.http.faces import bearer, body, call, call_with_upload, caller, expected, json_response, parameters, signed_in, upload
 from baybridge.http.problems import problem_response
 from baybridge.http.shapes import collection_shape, publish_report, purge_shape, version_shape
 from baybridge.names import DatasetName
@@ -54,31 +54,31 @@ LISTING_PARAMETERS: Final = (
 async def listing(request: Request) -> Response:
     """Answer GET /collections?limit=&cursor=. The cursor is the id of the last dataset that was listed."""
     given = parameters(request)
-    limit, after = _limit(given), given.get("cursor", "")
-    found = await call(request, lambda exchange: exchange.catalog.listing(after=after, limit=limit))
-    listed = [collection_shape(each.dataset, each.latest) for each in found.datasets]
+    limit, after, token = _limit(given), given.get("cursor", ""), bearer(request)
+    found = await call(request, lambda exchange: exchange.catalog.listing(caller(exchange, token), after=after, limit=limit))
+    listed = [collection_shape(each) for each in found.datasets]
     return json_response(CollectionsShape(collections=listed, links=_links(request, given, listed[-1].id if found.more else None)))
 
 
 async def describe(request: Request) -> Response:
     """Answer GET /collections/{dataset}."""
-    name = DatasetName.parse(request.path_params["dataset"])
-    found = await call(request, lambda exchange: exchange.catalog.describe(name))
+    name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
+    found = await call(request, lambda exchange: exchange.catalog.describe(caller(exchange, token), name))
     return _described(found)
 
 
 async def schema(request: Request) -> Response:
     """Answer GET /collections/{dataset}/schema and .../versions/{n}/schema: a Frictionless Table Schema."""
-    name = DatasetName.parse(request.path_params["dataset"])
+    name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
     number = request.path_params.get("version")
-    found = await call(request, lambda exchange: exchange.catalog.schema(name, number))
+    found = await call(request, lambda exchange: exchange.catalog.schema(caller(exchange, token), name, number))
     return json_response(to_table_schema(found))
 
 
 async def queryables(request: Request) -> Response:
     """Answer GET /collections/{dataset}/queryables: the columns that a filter may name, as JSON Schema (OGC API Features, part 3)."""
-    name = DatasetName.parse(request.path_params["dataset"])
-    found = await call(request, lambda exchange: exchange.catalog.schema(name, None))
+    name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
+    found = await call(request, lambda exchange: exchange.catalog.schema(caller(exchange, token), name, None))
     answer = json_response(queryables_schema(found, address=request.url.path, title=str(name)))
     answer.headers["content-type"] = "application/schema+json"
     return answer
@@ -87,9 +87,9 @@ async def queryables(request: Request) -> Response:
 async def versions(request: Request) -> Response:
     """Answer GET /collections/{dataset}/versions?limit=&cursor=. The cursor is the number of the last version that was listed."""
     given = parameters(request)
-    name = DatasetName.parse(request.path_params["dataset"])
+    name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
     limit, before = _limit(given), _whole(given, "cursor", None)
-    found = await call(request, lambda exchange: exchange.catalog.versions(name, before=before, limit=limit))
+    found = await call(request, lambda exchange: exchange.catalog.versions(caller(exchange, token), name, before=before, limit=limit))
     listed = [version_shape(each, public=found.public) for each in found.versions]
     links = _links(request, given, str(listed[-1].version) if found.more else None)
     return json_response(VersionsShape(id=str(name), versions=listed, links=links))
@@ -97,9 +97,9 @@ async def versions(request: Request) -> Response:
 
 async def version(request: Request) -> Response:
     """Answer GET /collections/{dataset}/versions/{n}."""
-    name = DatasetName.parse(request.path_params["dataset"])
+    name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
     number = request.path_params["version"]
-    found = await call(request, lambda exchange: exchange.catalog.version(name, number))
+    found = await call(request, lambda exchange: exchange.catalog.version(caller(exchange, token), name, number))
     return _shown(found)
 
 
@@ -117,10 +117,12 @@ async def declare(request: Request) -> Response:
             access=None if asked.access is None else parse_access(asked.access),
             schema=None if asked.schema is None else parse_table_schema(asked.schema),
             schema_change=asked.schema_change,
+            hidden=asked.hidden,
+            invited=None if asked.invited is None else tuple(asked.invited),
             expected=state,
         )
         exchange.publish.declare(principal, name, declaration)
-        return exchange.catalog.describe(name)
+        return exchange.catalog.describe(principal, name)
 
     return _described(await call(request, act))
 
@@ -185,16 +187,17 @@ async def _moved(request: Request, verb: Callable[[Withdraw, Principal, DatasetN
     name, number, token = DatasetName.parse(request.path_params["dataset"]), request.path_params.get("version"), bearer(request)
 
     def act(exchange: Exchange) -> Response:
-        verb(exchange.withdraw, signed_in(exchange, token), name, number)
+        principal = signed_in(exchange, token)
+        verb(exchange.withdraw, principal, name, number)
         if number is None:
-            return _described(exchange.catalog.describe(name))
-        return _shown(exchange.catalog.version(name, number))
+            return _described(exchange.catalog.describe(principal, name))
+        return _shown(exchange.catalog.version(principal, name, number))
 
     return await call(request, act)
 
 
 def _described(found: Described) -> Response:
-    return json_response(collection_shape(found.dataset, found.latest), tag=found.dataset.tag())
+    return json_response(collection_shape(found), tag=found.dataset.tag())
 
 
 def _shown(found: History) -> Response:
