@@ -20,6 +20,8 @@ from pathlib import Path
 import httpx2
 import pytest
 from hypothesis import HealthCheck, settings
+from once import is_once, uses_a_world
+from postgres import Cluster
 
 from baybridge.agreements.agreement import Agreement
 from baybridge.catalog.dataset import Access
@@ -35,6 +37,31 @@ SLOW_MACHINE = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, Healt
 settings.register_profile("default", deadline=None, print_blob=True, suppress_health_check=SLOW_MACHINE)
 settings.register_profile("prove", parent=settings.get_profile("default"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+ON_POSTGRESQL = os.environ.get("TEST_CATALOG") == "postgresql"
+_CLUSTERS: list[Cluster] = []
+
+
+def cluster() -> Cluster:
+    """This process's PostgreSQL, started when it is first needed."""
+    if not _CLUSTERS:
+        _CLUSTERS.append(Cluster())
+        _CLUSTERS[0].make()
+    return _CLUSTERS[0]
+
+
+def pytest_unconfigure() -> None:
+    for each in _CLUSTERS:
+        each.remove()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The second pass runs what uses a world, and leaves out what is about SQLite's file, or slow and not about the catalog."""
+    if ON_POSTGRESQL:
+        chosen = [item for item in items if uses_a_world(item) and not is_once(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
 
 PROVIDER = "bts"
 CONSUMER = "dot"
@@ -148,28 +175,37 @@ class Kind:
     home: Path
     people: dict[tuple[str, str], Principal]
     secrets: dict[tuple[str, str], str]
+    catalog: str = ""
 
     def copy(self, root: Path) -> World:
         shutil.copytree(self.home, root)
+        if self.catalog:
+            settings = root / "baybridge.toml"
+            settings.write_text(settings.read_text().replace(self.catalog, cluster().database(self.catalog)))
         return World(root, Exchange.open(root), dict(self.people), dict(self.secrets))
 
 
 @functools.cache
-def kind_of_worlds(*organizations: str, published: bool = False) -> Kind:
+def kind_of_worlds(*organizations: str, on_postgresql: bool, published: bool = False) -> Kind:
     """Made once in a run, so that a test costs a copy of files. Worlds of one kind have the same keys and the same tokens."""
     home = Path(tempfile.mkdtemp(dir=FOLDER.name)) / "home"
-    world = kind_of_worlds(*organizations).copy(home) if published else World(home, Exchange.make(home, origin="exchange.example"))
+    if published:
+        world = kind_of_worlds(*organizations, on_postgresql=on_postgresql).copy(home)
+    else:
+        catalog = cluster().database() if on_postgresql else ""
+        world = World(home, Exchange.make(home, origin="exchange.example", catalog=catalog))
     if published:
         world.publish("bts.flights", FLIGHTS, key=("flight",))
     else:
         for organization in organizations:
             world.add_organization(organization)
     world.exchange.close()
-    return Kind(home, world.people, world.secrets)
+    return Kind(home, world.people, world.secrets, world.exchange.settings.catalog)
 
 
-def make_world(root: Path, *organizations: str) -> World:
-    return kind_of_worlds(*(organizations or (PROVIDER, CONSUMER))).copy(root)
+def make_world(root: Path, *organizations: str, on_postgresql: bool = ON_POSTGRESQL) -> World:
+    """A world in that folder; its catalog is one on PostgreSQL in the second pass of `make test`."""
+    return kind_of_worlds(*(organizations or (PROVIDER, CONSUMER)), on_postgresql=on_postgresql).copy(root)
 
 
 @pytest.fixture
@@ -178,14 +214,18 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = make_world(tmp_path / "home")
     yield made
     made.exchange.close()
+    if ON_POSTGRESQL:
+        cluster().drop(made.exchange.settings.catalog)
 
 
 @pytest.fixture
 def flights(tmp_path: Path) -> Iterator[World]:
     """The same with seven flights in bts.flights, under the key flight."""
-    made = kind_of_worlds(PROVIDER, CONSUMER, published=True).copy(tmp_path / "home")
+    made = kind_of_worlds(PROVIDER, CONSUMER, on_postgresql=ON_POSTGRESQL, published=True).copy(tmp_path / "home")
     yield made
     made.exchange.close()
+    if ON_POSTGRESQL:
+        cluster().drop(made.exchange.settings.catalog)
 
 
 @dataclass(frozen=True)

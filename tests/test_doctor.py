@@ -314,4 +314,4 @@ def test_what_is_not_well_is_told_to_people_with_what_mends_it(home: World, capf
     at = next(index for index, line in enumerate(lines) if line.startswith("fail  objects: "))
     assert lines[at + 1].startswith("        try:   cp -p BACKUP/objects/")
     assert lines[at + 2] == f"        docs:  {doctor.DOCS}#objects"
-    assert err == "1 of 14 checks failed.\n"
+    assert err == "1 of 15 checks failed.\n"

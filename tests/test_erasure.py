@@ -16,6 +16,7 @@ from baybridge.audit import store as audit_store
 from baybridge.audit.counts import PER_ENTRY, Counted, facts_of
 from baybridge.audit.entry import MAX_ENTRY_BYTES, Kind, encode
 from baybridge.audit.log import Draft, always
+from baybridge.audit.side import Side
 from baybridge.errors import CODES, BaybridgeError
 from baybridge.exchange import Exchange
 from baybridge.principals.principal import LOCAL_OPERATOR
@@ -31,7 +32,7 @@ def record(world: World, count: int) -> None:
         for organization in ("bts", "dot"):
             side = MARKER + b"%05d " % number + b"x" * (number * 37 % 9000)
             facts = {"rows": number, "side_sha256": sha256(side).hexdigest()}
-            world.exchange.log.record(Draft(organization, Kind.DISCLOSURE, facts, side), always)
+            world.exchange.log.record(Draft(organization, Kind.DISCLOSURE, facts, Side(side)), always)
 
 
 def held(root: Path) -> int:

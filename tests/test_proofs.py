@@ -12,7 +12,6 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,9 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from conftest import CONSUMER, PROVIDER, Server, World, make_world, serving
 
-from baybridge.audit import log as audit_log
 from baybridge.audit import store as audit_store
-from baybridge.audit.entry import Kind, encode
+from baybridge.audit.entry import Kind
+from baybridge.audit.log import Draft
 from baybridge.client import receipts
 from baybridge.errors import BaybridgeError
 from baybridge.exchange import Exchange
@@ -41,14 +40,9 @@ GO = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOFLAGS": "", "GOPRO
 
 def fill(world: World, count: int, *, organization: str = CONSUMER) -> None:
     """Append many entries in one transaction, as so many disclosures would be."""
-    log = world.exchange.log
-    facts = {"actor": {"organization": organization, "principal": "prn_0"}, "rows": 1}
-    encoded = [
-        encode(facts, log=log.origin(PROVIDER), kind=Kind.DISCLOSURE, nonce=number.to_bytes(16, "big"), time=datetime.now(UTC))
-        for number in range(count)
-    ]
+    draft = Draft(PROVIDER, Kind.DISCLOSURE, {"actor": {"organization": organization, "principal": "prn_0"}, "rows": 1})
     with world.exchange.database.write() as connection:
-        audit_log._append(connection, PROVIDER, [(data, None) for data in encoded])
+        world.exchange.log.append_all(connection, PROVIDER, [draft] * count)
 
 
 @dataclass(frozen=True)

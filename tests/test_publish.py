@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Access, Version
+from baybridge.catalog.dataset import EVERYTHING, Access, Version
 from baybridge.catalog.schema import parse_table_schema
 from baybridge.disclose import Ask, Encodable, Request, Stop
 from baybridge.errors import BaybridgeError, Unavailable
@@ -138,7 +138,7 @@ def left_in_scratch(root: Path) -> list[str]:
 
 def versions(world: World, name: DatasetName = FLIGHTS_NAME) -> dict[int, Version]:
     with world.exchange.database.read() as connection:
-        dataset = catalog.require(connection, name)
+        dataset = catalog.require(connection, name, EVERYTHING)
         return {number: catalog.find_version(connection, dataset, number) for number in range(dataset.last, 0, -1)}
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from baybridge.agree import successors
+from baybridge.agree import hours, successors
 from baybridge.agree.desk import Desk
 from baybridge.agree.guards import require_approved, require_digest, require_person, require_two_persons, require_understood, side_of
 from baybridge.agreements import store
@@ -140,7 +140,10 @@ def _finalize(desk: Desk, connection: sa.Connection, agreement: Agreement, terms
         final = replace(final, took_over=at)
         if at <= now:
             store.drop_references(connection, before.id)
+        else:
+            hours.expect_hand_over(connection, before, at, now=now)
     final = replace(final, domain_key=desk.domain_key(connection, agreement, terms, before))
+    hours.expect(connection, final, now=now)
     return desk.step(connection, None, final, Action.FINALIZE)
 
 

@@ -46,6 +46,9 @@ _SENTENCES: Final[dict[Action, str]] = {
     Action.CLOSE: "{consumer} has stated that what it received under {id}, about {dataset}, is destroyed.",
 }
 
+_BEGUN: Final = "{id}, about {dataset}, has begun: {consumer} may read under it."
+_ENDED: Final = "{id}, about {dataset}, has ended: nothing is served under it any more."
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -62,16 +65,33 @@ class Notice:
 
 def tell(connection: sa.Connection, organizations: Iterable[str], agreement: Agreement, action: Action, *, now: datetime) -> None:
     """Tell these organizations what was done to the agreement, in the transaction that does it."""
-    text = _SENTENCES[action].format(
+    _tell(connection, organizations, agreement, action.word, _SENTENCES[action], now=now)
+
+
+def tell_begun(connection: sa.Connection, agreement: Agreement, *, now: datetime) -> None:
+    """Tell both parties that the start of the terms has come."""
+    _tell(connection, (agreement.provider, agreement.consumer), agreement, "begin", _BEGUN, now=now)
+
+
+def tell_ended(connection: sa.Connection, agreement: Agreement, *, now: datetime) -> None:
+    """Tell both parties that the end of the terms has come."""
+    _tell(connection, (agreement.provider, agreement.consumer), agreement, "end", _ENDED, now=now)
+
+
+def _tell(connection: sa.Connection, organizations: Iterable[str], agreement: Agreement, kind: str, text: str, *, now: datetime) -> None:
+    for organization in organizations:
+        told = {"time": now, "kind": kind, "subject": agreement.id, "text": _said(text, agreement)}
+        connection.execute(sa.insert(NOTICES).values(organization=organization, **told))
+
+
+def _said(text: str, agreement: Agreement) -> str:
+    return text.format(
         id=agreement.id,
         dataset=agreement.dataset,
         provider=agreement.provider,
         consumer=agreement.consumer,
         successor=agreement.successor,
     )
-    for organization in organizations:
-        told = {"time": now, "kind": action.word, "subject": agreement.id, "text": text}
-        connection.execute(sa.insert(NOTICES).values(organization=organization, **told))
 
 
 def tell_invited(connection: sa.Connection, organizations: Iterable[str], dataset: DatasetName, *, now: datetime) -> None:

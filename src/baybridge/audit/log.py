@@ -1,28 +1,28 @@
 """The audit log's entries in the catalog's database: appended. There is no update and no delete of an entry in this file.
 
 An entry and the fact it records share a transaction. Disclosures and refusals, which change nothing else, wait for each other
-for a moment and share one commit (group commit), so that many readers cost one fsync.
+for a moment and share one commit (group commit), so that many readers cost one fsync. An entry gets its time with its index,
+so that the times of a log never go back.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnection
 
 from baybridge.audit.counts import Counts, facts_of
-from baybridge.audit.entry import JSON, Kind, encode
+from baybridge.audit.entry import JSON, Kind, Untimed, prepare
 from baybridge.audit.merkle import Frontier, leaf_hash
-from baybridge.audit.side import SIDE_RECORDS
+from baybridge.audit.side import SIDE_RECORDS, Side
 from baybridge.audit.store import ENTRIES, LOGS, TILE_ROOTS
 from baybridge.db import Database
 from baybridge.errors import Advice, Refused, Unavailable
@@ -37,16 +37,16 @@ class Draft:
     organization: str
     kind: Kind
     facts: Mapping[str, JSON]
-    side: bytes | None = None
+    side: Side | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An encoded entry on its way into a group commit. `guard` decides inside the transaction whether it still may be entered."""
+    """An entry on its way into a group commit. `guard` decides inside the transaction whether it still may be entered."""
 
     organization: str
-    data: bytes
-    side: bytes | None
+    entry: Untimed
+    side: Side | None
     guard: Callable[[sa.Connection, datetime], bool]
     outcome: Future[int | None]
 
@@ -75,15 +75,19 @@ class Log:
 
     def append(self, connection: sa.Connection, draft: Draft) -> int:
         """Append in the caller's write transaction, and give the index: durable when that transaction is."""
-        data = self._encode(draft)
-        return _append(connection, draft.organization, [(data, draft.side)])
+        return self.append_all(connection, draft.organization, [draft])
+
+    def append_all(self, connection: sa.Connection, organization: str, drafts: Sequence[Draft]) -> int:
+        """Append to one log in the caller's write transaction, and give the index of the first."""
+        edge = _taken(connection, [organization])[organization]
+        return _append(connection, organization, edge, [(self._prepare(draft), draft.side) for draft in drafts], self._clock())
 
     def record(self, draft: Draft, guard: Callable[[sa.Connection, datetime], bool]) -> int | None:
         """Enter the draft durably, and give its index; give None, with nothing entered, when the guard says no.
 
         Returns only after the commit's fsync has returned. Raise Unavailable (`log_unavailable`) when it cannot be written.
         """
-        pending = Pending(draft.organization, self._encode(draft), draft.side, guard, Future())
+        pending = Pending(draft.organization, self._prepare(draft), draft.side, guard, Future())
         self._start()
         self._waiting.put(pending)
         return pending.outcome.result()
@@ -126,8 +130,8 @@ class Log:
                 self._thread.join()
                 self._thread = None
 
-    def _encode(self, draft: Draft) -> bytes:
-        return encode(draft.facts, log=self.origin(draft.organization), kind=draft.kind, nonce=self._entropy(16), time=self._clock())
+    def _prepare(self, draft: Draft) -> Untimed:
+        return prepare(draft.facts, log=self.origin(draft.organization), kind=draft.kind, nonce=self._entropy(16))
 
     def _start(self) -> None:
         with self._starting:
@@ -155,10 +159,10 @@ class Log:
     def _commit(self, batch: list[Pending]) -> None:
         """One transaction for the batch. Outcomes are told only after the commit has returned."""
         try:
-            with self._database.write() as connection:
+            with self._database.entering() as connection:
                 numbers = self._enter(connection, batch)
         except Exception as failure:  # noqa: BLE001 -- whatever it was, each waiting reader must be refused, not left waiting
-            if len(batch) == 1 or isinstance(failure, OperationalError | NoConnection):  # the database itself cannot be written now
+            if len(batch) == 1 or isinstance(failure, OperationalError | Unavailable):  # the database itself cannot be written now
                 for pending in batch:
                     pending.outcome.set_exception(_unavailable(failure))
             else:  # one that cannot be entered must not refuse the others: each by itself
@@ -169,6 +173,8 @@ class Log:
             pending.outcome.set_result(number)
 
     def _enter(self, connection: sa.Connection, batch: list[Pending]) -> list[int | None]:
+        """The rows of the logs come first: they order batches of other processes, and what a guard counts belongs to one of them."""
+        edges = _taken(connection, {pending.organization for pending in batch})
         now = self._clock()
         admitted = [pending.guard(connection, now) for pending in batch]
         numbers: list[int | None] = [None] * len(batch)
@@ -177,7 +183,8 @@ class Log:
             if admitted[position]:
                 by_log.setdefault(pending.organization, []).append(position)
         for organization, positions in by_log.items():
-            first = _append(connection, organization, [(batch[position].data, batch[position].side) for position in positions])
+            records = [(batch[position].entry, batch[position].side) for position in positions]
+            first = _append(connection, organization, edges[organization], records, now)
             for offset, position in enumerate(positions):
                 numbers[position] = first + offset
         return numbers
@@ -189,16 +196,42 @@ def always(connection: sa.Connection, now: datetime) -> bool:
     return True
 
 
-def _append(connection: sa.Connection, organization: str, records: list[tuple[bytes, bytes | None]]) -> int:
-    """Append to one log, and give the first index. The log's row is what takes turns on a database with many writers."""
-    row = connection.execute(sa.select(LOGS.c.size, LOGS.c.frontier).where(LOGS.c.organization == organization).with_for_update()).one()
-    frontier, filled = Frontier.from_bytes(row.size, row.frontier).grow(leaf_hash(data) for data, _ in records)
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """Where a log ends: its right edge, and the time of its newest entry."""
+
+    frontier: Frontier
+    time: datetime | None
+
+
+def _taken(connection: sa.Connection, organizations: Collection[str]) -> dict[str, _Edge]:
+    """Take the rows of these logs, in the order of their names, and give their edges.
+
+    Until the commit nobody else gives out indexes.
+    """
+    rows = connection.execute(
+        sa.select(LOGS.c.organization, LOGS.c.size, LOGS.c.frontier, LOGS.c.time)
+        .where(LOGS.c.organization.in_(sorted(organizations)))
+        .order_by(LOGS.c.organization)
+        .with_for_update()
+    )
+    return {row.organization: _Edge(Frontier.from_bytes(row.size, row.frontier), row.time) for row in rows}
+
+
+def _append(connection: sa.Connection, organization: str, edge: _Edge, records: list[tuple[Untimed, Side | None]], now: datetime) -> int:
+    """Append to one log, whose row has been taken, and give the first index.
+
+    `now` was read once the row was taken. Where the clock was set back, the entries have the time of the one before them.
+    """
+    size, time = edge.frontier.size, now if edge.time is None else max(now, edge.time)
+    entries = [entry.at(time) for entry, _ in records]
+    frontier, filled = edge.frontier.grow(leaf_hash(data) for data in entries)
     connection.execute(
         sa.insert(ENTRIES),
-        [{"organization": organization, "number": row.size + offset, "data": data} for offset, (data, _) in enumerate(records)],
+        [{"organization": organization, "number": size + offset, "data": data} for offset, data in enumerate(entries)],
     )
     sides = [
-        {"organization": organization, "number": row.size + offset, "data": side}
+        {"organization": organization, "number": size + offset, **asdict(side)}
         for offset, (_, side) in enumerate(records)
         if side is not None
     ]
@@ -206,8 +239,9 @@ def _append(connection: sa.Connection, organization: str, records: list[tuple[by
         connection.execute(sa.insert(SIDE_RECORDS), sides)
     if filled:
         connection.execute(sa.insert(TILE_ROOTS), [{"organization": organization, **tile._asdict()} for tile in filled])
-    connection.execute(sa.update(LOGS).where(LOGS.c.organization == organization).values(size=frontier.size, frontier=frontier.to_bytes()))
-    return int(row.size)
+    grown = {"size": frontier.size, "frontier": frontier.to_bytes(), "time": time}
+    connection.execute(sa.update(LOGS).where(LOGS.c.organization == organization).values(grown))
+    return size
 
 
 def _unavailable(failure: Exception) -> Unavailable:

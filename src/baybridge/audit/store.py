@@ -20,6 +20,7 @@ LOGS: Final = sa.Table(
     sa.Column("organization", sa.Text, sa.ForeignKey("organizations.name"), primary_key=True),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("frontier", sa.LargeBinary, nullable=False),
+    sa.Column("time", UtcDateTime),  # of the last entry; NULL while there is none
 )
 ENTRIES: Final = sa.Table(
     "entries",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Final, Self
 
 from baybridge.agreements.agreement import Agreement
 from baybridge.agreements.umbrellas import Umbrella
@@ -19,6 +20,8 @@ from baybridge.http.server import serve
 from baybridge.http.shapes import (
     agreement_shape,
     collection_shape,
+    job_shape,
+    jobs_shape,
     organization_shape,
     principal_shape,
     publish_report,
@@ -46,13 +49,16 @@ from baybridge.wire.collections import (
     VersionsShape,
 )
 from baybridge.wire.formats import parse_format
+from baybridge.wire.jobs import JobShape, JobsShape
 from baybridge.wire.principals import OrganizationShape, OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape, TokensShape
 from baybridge.wire.terms import TermsShape
 
+_TIDY_SECONDS: Final = 60
 
-def make_home(root: Path, *, origin: str) -> str:
+
+def make_home(root: Path, *, origin: str, catalog: str = "") -> str:
     """Make a home, and give the origin that its logs are known by."""
-    with Exchange.make(root, origin=origin) as exchange:
+    with Exchange.make(root, origin=origin, catalog=catalog, environment=os.environ) as exchange:
         return exchange.settings.origin
 
 
@@ -86,6 +92,30 @@ class LocalOperator:
     def serve(self, ready: Callable[[str, int], None]) -> None:
         """Serve the home until it is told to stop."""
         serve(self.exchange, ready=ready)
+
+    def work(self, ready: Callable[[str], None]) -> None:
+        """Run the home's jobs until it is told to stop."""
+        with self.exchange.home.held(), self.exchange.worker.running():
+            ready(self.exchange.worker.name)
+            while True:
+                self.exchange.upkeep.tidy()
+                time.sleep(_TIDY_SECONDS)
+
+    def jobs(self, state: str | None, limit: int) -> JobsShape:
+        """Jobs, the newest first, and the numbers of all."""
+        return jobs_shape(self.exchange.jobs.listing(LOCAL_OPERATOR, state=state, limit=limit), self.exchange.jobs.counts())
+
+    def job(self, number: int) -> JobShape:
+        """One job."""
+        return job_shape(self.exchange.jobs.show(LOCAL_OPERATOR, number))
+
+    def retry_job(self, number: int) -> JobShape:
+        """Let a dead job run again."""
+        return job_shape(self.exchange.jobs.retry(LOCAL_OPERATOR, number))
+
+    def discard_job(self, number: int) -> JobShape:
+        """Let a job never run."""
+        return job_shape(self.exchange.jobs.discard(LOCAL_OPERATOR, number))
 
     def organizations(self) -> OrganizationsShape:
         """All agencies."""

@@ -172,6 +172,10 @@ class TermsNotUnderstood(Refused):
     """The agreement holds a term this server does not understand, so nothing is served under it."""
 
 
+class NodeDiffers(Conflict):
+    """The home's origin or keys are not those that its catalog was made with."""
+
+
 class SchemaUnconfirmed(Conflict):
     """A first publication needs a schema: confirm the proposal or give one."""
 
@@ -220,6 +224,10 @@ class LimitReached(Unavailable):
 
 class LogUnavailable(Unavailable):
     """The audit log cannot be written, so nothing is served."""
+
+
+class CatalogUnavailable(Unavailable):
+    """The catalog cannot be reached or has no place left, so nothing is served."""
 
 
 class PurgeUnfinished(Unavailable):
@@ -301,6 +309,7 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "terms_not_understood": TermsNotUnderstood,
     "not_found": NotFound,
     "conflict": Conflict,
+    "node_differs": NodeDiffers,
     "schema_unconfirmed": SchemaUnconfirmed,
     "schema_is_contract": SchemaIsContract,
     "request_under_way": RequestUnderWay,
@@ -313,6 +322,7 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "extract_building": ExtractBuilding,
     "limit_reached": LimitReached,
     "log_unavailable": LogUnavailable,
+    "catalog_unavailable": CatalogUnavailable,
     "purge_unfinished": PurgeUnfinished,
     "copy_unreachable": CopyUnreachable,
     "objects_unreachable": ObjectsUnreachable,

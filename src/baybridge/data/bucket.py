@@ -11,7 +11,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -82,8 +82,16 @@ class Bucket:
 
     def collect(self, named: Callable[[], frozenset[str]]) -> None:
         """Delete every object that is not named, and the parts of uploads that never ended: those hold rows too."""
-        with self._turn.alone(), _reaching():
-            kept = named()
+        with self._turn.alone():
+            self._collect(named())
+
+    def collect_unless_adopting(self, named: Callable[[], frozenset[str]]) -> None:
+        """The same, where nobody is adopting now."""
+        with suppress(BlockingIOError), self._turn.alone_now():
+            self._collect(named())
+
+    def _collect(self, kept: frozenset[str]) -> None:
+        with _reaching():
             self._abort_uploads()
             garbage = [name for name in self.sizes() if name not in kept]
             for start in range(0, len(garbage), _DELETED_AT_ONCE):

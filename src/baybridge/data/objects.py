@@ -6,12 +6,13 @@ holds it alone can tell garbage for sure. They are in a folder, here, or in a bu
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -37,7 +38,10 @@ class Turn(Protocol):
         """Hold it with others who adopt."""
 
     def alone(self) -> AbstractContextManager[None]:
-        """Hold it alone."""
+        """Hold it alone, and wait for the others to end."""
+
+    def alone_now(self) -> AbstractContextManager[None]:
+        """Hold it alone. Raise BlockingIOError where somebody holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +50,25 @@ class FolderTurn:
 
     folder: Path
 
-    @contextmanager
+    @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
         """Hold it with others."""
         with self._locked(fcntl.LOCK_SH):
             yield
 
-    @contextmanager
+    @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Hold it alone."""
         with self._locked(fcntl.LOCK_EX):
             yield
 
-    @contextmanager
+    @contextlib.contextmanager
+    def alone_now(self) -> Iterator[None]:
+        """Hold it alone, without waiting."""
+        with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+            yield
+
+    @contextlib.contextmanager
     def _locked(self, how: int) -> Iterator[None]:
         folder = os.open(self.folder, os.O_RDONLY)
         try:
@@ -79,6 +89,9 @@ class Objects(Protocol):
 
     def collect(self, named: Callable[[], frozenset[str]]) -> None:
         """Remove everything that is not named, also what killed publications left. `named` is asked once nobody is adopting."""
+
+    def collect_unless_adopting(self, named: Callable[[], frozenset[str]]) -> None:
+        """Collect where nobody is adopting now, and do nothing where somebody is: no publication waits for it."""
 
     def fetch(self, names: Sequence[str], into: Path) -> tuple[Path, ...]:
         """Give files that hold these objects, in that order: where they are, or copies in the folder `into`, which is the caller's.
@@ -139,13 +152,20 @@ class Folder:
     def collect(self, named: Callable[[], frozenset[str]]) -> None:
         """Unlink every file that is not named, and sync its folder."""
         with self._turn.alone():
-            kept = named()
-            for folder in self._folders():
-                garbage = [path for path in sorted(folder.iterdir()) if path.name not in kept]
-                for path in garbage:
-                    path.unlink()
-                if garbage:
-                    sync(folder)
+            self._collect(named())
+
+    def collect_unless_adopting(self, named: Callable[[], frozenset[str]]) -> None:
+        """The same, where nobody is adopting now."""
+        with contextlib.suppress(BlockingIOError), self._turn.alone_now():
+            self._collect(named())
+
+    def _collect(self, kept: frozenset[str]) -> None:
+        for folder in self._folders():
+            garbage = [path for path in sorted(folder.iterdir()) if path.name not in kept]
+            for path in garbage:
+                path.unlink()
+            if garbage:
+                sync(folder)
 
     def fetch(self, names: Sequence[str], into: Path) -> tuple[Path, ...]:
         """The files themselves. They are not hashed: `check` does that, and the operator's `doctor` with it."""

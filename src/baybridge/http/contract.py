@@ -133,7 +133,7 @@ class Address:
         """Every code that a problem of this address may have, in order."""
         found = {"internal", *self.codes}
         if self.is_api:
-            found |= {"unknown_parameter", "busy"}
+            found |= {"unknown_parameter", "busy", "catalog_unavailable"}
         if self.is_api and self.method != "GET":
             found |= {"precondition_failed"}
         if self.parameters or self.takes is not None or "{organization}" in self.path or "{dataset}" in self.path:

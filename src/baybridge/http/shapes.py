@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from baybridge.agreements.agreement import Agreement, possible_acts
@@ -9,6 +10,7 @@ from baybridge.agreements.notices import Notice
 from baybridge.agreements.umbrellas import Umbrella
 from baybridge.catalog.dataset import Access, Numbered
 from baybridge.catalog.schema import to_table_schema
+from baybridge.jobs import Counts, Job
 from baybridge.operate.administer import Issued
 from baybridge.operate.look import Described
 from baybridge.principals.principal import Organization, Principal, Token
@@ -26,6 +28,7 @@ from baybridge.wire.collections import (
     SuspensionShape,
     VersionShape,
 )
+from baybridge.wire.jobs import JobShape, JobsShape
 from baybridge.wire.notices import NoticeShape
 from baybridge.wire.principals import OrganizationShape, PrincipalShape, TokenFactsShape, TokenShape
 from baybridge.wire.shape import LinkShape
@@ -100,6 +103,33 @@ def notice_shape(notice: Notice) -> NoticeShape:
         subject=notice.subject,
         text=notice.text,
         read=None if notice.read is None else format_instant(notice.read),
+    )
+
+
+def job_shape(job: Job) -> JobShape:
+    """A job as the operator reads it."""
+    return JobShape(
+        number=job.number,
+        kind=job.kind,
+        payload=dict(job.payload),
+        state=job.state.value,
+        run_at=format_instant(job.run_at),
+        attempt=job.attempt,
+        failures=job.failures,
+        error=job.error,
+        worker=job.worker,
+        lease_until=None if job.lease_until is None else format_instant(job.lease_until),
+        created=format_instant(job.created),
+        updated=format_instant(job.updated),
+    )
+
+
+def jobs_shape(found: Iterable[Job], counts: Counts) -> JobsShape:
+    """Jobs, and the numbers of all."""
+    return JobsShape(
+        jobs=[job_shape(each) for each in found],
+        counts={state.value: number for state, number in counts.states.items()},
+        lag_seconds=round(counts.lag.total_seconds(), 3),
     )
 
 

@@ -19,6 +19,7 @@ import httpx2
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from baybridge import jobs
 from baybridge.agreements import store as agreements
 from baybridge.agreements.agreement import Standing
 from baybridge.audit import store as audit_store
@@ -35,6 +36,7 @@ from baybridge.principals import store as principals
 
 DOCS: Final = "docs/how-to/look-after-a-home.md"
 ENDING_WITHIN: Final = timedelta(days=30)
+_LAG: Final = timedelta(minutes=5)
 _AHEAD: Final = timedelta(seconds=5)
 _SAMPLE_OBJECTS: Final = 20
 _SAMPLE_BYTES: Final = 1 << 28
@@ -148,6 +150,8 @@ class Files:
 
     def catalog(self) -> Seen:
         """The database opens, is sound, and is of this program's revision."""
+        if self.database.shared:
+            return self._postgresql()
         if not self.home.database.exists():
             return fail(f"{self.home.database.name} is missing", f"cp -p BACKUP/{self.home.database.name} {self.home.database}")
         with self.database.read() as connection:
@@ -158,6 +162,16 @@ class Files:
         if present != needed:
             return fail(f"revision {present}, and this program needs {needed}", "baybridge version")
         return ok(f"revision {present}, and the file is sound")
+
+    def _postgresql(self) -> Seen:
+        with self.database.read() as connection:
+            lax = [name for name in ("fsync", "full_page_writes") if connection.exec_driver_sql(f"SHOW {name}").scalar() != "on"]
+        present, needed = self.database.revisions()
+        if present != needed:
+            return fail(f"revision {present}, and this program needs {needed}", "baybridge version")
+        if lax:
+            return warn(f"PostgreSQL has {' and '.join(lax)} off: a power cut takes entries that were served under", "psql -c 'SHOW fsync'")
+        return ok(f"revision {present} on PostgreSQL, which waits for its disk")
 
     def objects_folder(self) -> Seen:
         """An object can be written, read back and removed where objects are."""
@@ -200,6 +214,7 @@ class Doctor:
             look("outside", self.kept_outside, fix=f"baybridge settings {at}"),
             look("clock", self.newest_entry, fix="timedatectl"),
             look("purges", self.purges, fix=f"baybridge serve {at}"),
+            look("jobs", self.jobs, fix=f"baybridge jobs list {at}"),
             look("agreements_ending", self.agreements_ending, fix=f"baybridge agreement list {at}"),
             look("second_person", self.second_person, fix=f"baybridge org list {at}"),
             look("extracts", self.extracts, fix=f"ls -ld {self.home.extracts}"),
@@ -279,6 +294,17 @@ class Doctor:
             return warn(f"{len(begun)} versions are being purged: {which}", f"baybridge serve --home {self.home.root}")
         return ok("no purge is unfinished")
 
+    def jobs(self) -> Seen:
+        """No job is dead, and none has waited long for a worker."""
+        with self.database.read() as connection:
+            found = jobs.counts(connection, now=self.clock())
+        dead, waiting, at = found.states[jobs.State.DEAD], found.states[jobs.State.QUEUED], f"--home {self.home.root}"
+        if dead:
+            return warn(f"{dead} jobs are dead", f"baybridge jobs list --state dead {at}")
+        if found.lag > _LAG:
+            return warn(f"a job has been due for {found.lag.total_seconds():.0f} s, and no worker has taken it", f"baybridge serve {at}")
+        return ok(f"{waiting} jobs wait, none is dead or late")
+
     def agreements_ending(self) -> Seen:
         """No agreement in force ends soon without a successor."""
         now = self.clock()
@@ -308,7 +334,7 @@ class Doctor:
         return warn(f"{evidence}, more than is free", f"du -sh {self.home.extracts}") if size > free else ok(evidence)
 
 
-OPENED: Final = ("objects", "log", "outside", "clock", "purges", "agreements_ending", "second_person", "extracts")
+OPENED: Final = ("objects", "log", "outside", "clock", "purges", "jobs", "agreements_ending", "second_person", "extracts")
 """The checks that a home must open for."""
 
 

@@ -22,6 +22,7 @@ from baybridge.audit.checkpoint import Checkpoint, Verifier, decode_base64, enco
 from baybridge.audit.entry import JSON, Kind, canonical
 from baybridge.audit.log import Draft, Log
 from baybridge.audit.proof import TlogProof
+from baybridge.audit.side import Side
 from baybridge.audit.tree import Tree
 from baybridge.audit.witness import text_of
 from baybridge.db import Database
@@ -145,7 +146,7 @@ class Outside:
             "side_sha256": hashlib.sha256(side).hexdigest(),
             "size": size,
         }
-        return Draft(organization, Kind.RESTORED, facts, side)
+        return Draft(organization, Kind.RESTORED, facts, Side(side))
 
     def _compare(self, connection: sa.Connection, kept: CheckpointCopyShape, organization: str) -> Lost | None:
         pinned = self._key(kept, organization)

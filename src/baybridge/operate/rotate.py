@@ -17,6 +17,7 @@ from baybridge.audit.rotation import Rotation, sign_rotation
 from baybridge.db import Database
 from baybridge.errors import Conflict
 from baybridge.operate.home import Home, Keys, drop_next_key, make_next_key, read_next_key, use_next_key
+from baybridge.operate.pins import pin_log_key
 from baybridge.principals.principal import Principal, require_operator
 
 
@@ -44,6 +45,7 @@ class Rotate:
                     self.log.append(connection, Draft(organization, Kind.KEY_ROTATED, facts))
                     audit_store.keep_rotation(connection, organization, size=size, note=note, now=self.clock())
                     verifiers.append(Verifier.of(new, origin))
+                pin_log_key(connection, replace(self.keys, log=new))
             use_next_key(self.home)
         return tuple(verifiers)
 

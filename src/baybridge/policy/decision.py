@@ -23,7 +23,7 @@ from baybridge.terms.columns import column_of
 from baybridge.terms.history import WALK_LASTS, History
 from baybridge.terms.terms import Limits, Terms, check_terms
 
-__all__ = ["READERS", "Ask", "Grant", "Refusal", "UsedColumn", "decide"]
+__all__ = ["READERS", "Ask", "Grant", "Refusal", "UsedColumn", "decide", "project_whole"]
 
 READERS: Final = (Role.ANALYST, Role.STEWARD)
 
@@ -190,9 +190,14 @@ def _grant(ask: Ask, principal: Principal | None, agreement: Agreement, terms: T
 
 def _grant_whole(ask: Ask, principal: Principal | None, version: Version, standing: str) -> Grant | Refusal:
     """The owner's and the public's standing agreement: the identity projection, for no purpose in particular."""
-    projection = project(_whole_terms(version), version, domain_key=None)
+    projection = project_whole(version)
     wrong = _check_columns(ask, projection, version, None)
     return wrong or Grant(projection=projection, agreement=None, purpose=_purpose(ask, principal), standing=standing)
+
+
+def project_whole(version: Version) -> Projection:
+    """What the owner and, of a public dataset, the public read: everything."""
+    return project(_whole_terms(version), version, domain_key=None)
 
 
 def _whole_terms(version: Version) -> Terms:

@@ -11,6 +11,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from baybridge import jobs
 from baybridge.agreements import store as agreement_store
 from baybridge.agreements.affected import Affected, affected
 from baybridge.agreements.agreement import Action, Agreement, act_facts, transition
@@ -50,6 +51,8 @@ from baybridge.publish.workspaces import Workspaces
 from baybridge.wire.formats import Format
 
 SCHEMA_CHANGED: Final = "schema_changed"
+WARM: Final = "warm"
+"""The job that makes a new version's extracts ahead of their readers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +303,7 @@ class Publish:
             upload.expected.require(present.tag())
             require_changeable(present, upload.mode, upload.base if publication.base is None else publication.base)
             catalog.add_version(connection, version)
+            jobs.enqueue(connection, WARM, {"dataset": str(dataset.name)}, now=version.published, key=f"{WARM}:{dataset.name}")
             for each in suspends:
                 self._suspend(connection, principal, each.agreement)
             entry = self.log.append(
