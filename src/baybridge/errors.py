@@ -69,6 +69,7 @@ CODES: Final[dict[str, CodeFacts]] = {
     "conflict": CodeFacts(409, 8, "The thing has moved on; read its present state and try again."),
     "node_differs": CodeFacts(409, 8, "The home's origin or keys are not those that its catalog was made with."),
     "schema_unconfirmed": CodeFacts(409, 8, "A first publication needs a schema: confirm the proposal or give one."),
+    "reading_unconfirmed": CodeFacts(409, 8, "The file is not plain CSV, and how it is read was neither said nor accepted."),
     "schema_is_contract": CodeFacts(409, 8, "The schema is the contract of published versions and cannot be changed this way."),
     "request_under_way": CodeFacts(409, 75, "A request with this `Idempotency-Key` is being worked on; try again shortly."),
     "outcome_unknown": CodeFacts(409, 8, "A request with this `Idempotency-Key` was begun and never answered; read the present state."),

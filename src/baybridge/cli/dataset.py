@@ -16,9 +16,10 @@ from baybridge.cli.printing import csv_lines, table, told, write_private
 from baybridge.cli.session import Door, Session, door_options, read_json
 from baybridge.client import RowsRejected
 from baybridge.errors import CODES, Advice, Conflict, NotFound
-from baybridge.wire.collections import CollectionsShape, DeclareRequest, PublishReport, VersionShape
+from baybridge.wire.collections import CollectionsShape, DeclareRequest, PublishReport, ReadingShape, VersionShape
 from baybridge.wire.formats import Format, format_of_name
 
+_ASPECTS = ("encoding", "delimiter", "quote", "escape", "line_end", "skip", "header_rows", "footer", "names")
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
@@ -35,6 +36,8 @@ class _Upload:
     suspend: bool
     mode: str
     base: int | None
+    reading: dict[str, str]
+    accept_reading: bool
     format: str | None
 
     def send(self, door: Door) -> PublishReport:
@@ -49,6 +52,8 @@ class _Upload:
             suspend=self.suspend,
             mode=self.mode,
             base=self.base,
+            reading=self.reading,
+            accept_reading=self.accept_reading,
             format=self.format or format_of_name(self.file),
         )
 
@@ -70,6 +75,10 @@ class _Upload:
     help="What FILE is: all rows of the next version, or rows to add to the latest, put in by key, or delete by key. [default: replace]",
 )
 @click.option("--base", type=int, metavar="N", help="The version that FILE follows: where another is the latest, nothing is published.")
+@click.option(
+    "--read", multiple=True, metavar="WHAT=HOW", help="How FILE is read where it is not plain CSV: encoding=windows-1252; repeatable."
+)
+@click.option("--accept-reading", is_flag=True, help="Read FILE as a dry run proposes.")
 @click.option(
     "--format",
     "file_format",
@@ -100,6 +109,8 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     dry_run: bool,
     mode: str,
     base: int | None,
+    read: tuple[str, ...],
+    accept_reading: bool,
     file_format: str | None,
     title: str | None,
     description: str | None,
@@ -122,7 +133,8 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     declaration = DeclareRequest(
         title=title, description=description, access=access, schema=given, schema_change=schema_change, hidden=hidden or None
     )
-    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base, file_format)
+    said = _said(read)
+    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base, said, accept_reading, file_format)
     with session.door() as door:
         if not dry_run:
             _declare(door, upload, declaration)
@@ -174,6 +186,32 @@ def show(session: Session, dataset: str | None) -> None:
             *_version_lines(versions),
         ],
     )
+
+
+def _said(read: Sequence[str]) -> dict[str, str]:
+    """What --read says, by aspect."""
+    said = {}
+    for each in read:
+        aspect, equals, how = each.partition("=")
+        if aspect not in _ASPECTS or not equals:
+            raise click.UsageError(f"--read takes WHAT=HOW, WHAT one of {', '.join(_ASPECTS)}.")
+        said[aspect] = how
+    return said
+
+
+def _reading_lines(reading: ReadingShape | None) -> Iterator[str]:
+    """How the file was read, where it is not plain."""
+    if reading is None or not reading.remarks:
+        return
+    yield ""
+    yield from table(
+        ["read", "as", "confirmed", "why"],
+        [[each.aspect, each.value, "yes" if each.confirmed else "no", each.reason] for each in reading.remarks],
+    )
+    names = [each.encoding for each in reading.encodings]
+    for line in reading.differing:
+        texts = zip(names, line.texts, strict=True)
+        yield from ("", *table([f"line {line.line:,}", "text"], [[name, text] for name, text in texts if text is not None]))
 
 
 def _listing_lines(listed: CollectionsShape) -> Iterator[str]:
@@ -246,8 +284,8 @@ def _write_rejects(session: Session, path: Path | None, report: PublishReport) -
     """The rejects hold values, so they go into a file of the uploader's own and not to the terminal."""
     if path is None:
         return
-    rows = [[each.row, each.column, each.rule, each.value] for each in report.rejects]
-    write_private(path, csv_lines([["row", "column", "rule", "value"], *rows]))
+    rows = [[each.row, each.column, each.rule, each.value, each.offset, each.message] for each in report.rejects]
+    write_private(path, csv_lines([["row", "column", "rule", "value", "offset", "message"], *rows]))
     session.note(f"Wrote {path}: {len(rows):,} {'cell' if len(rows) == 1 else 'cells'}.")
     if rows:
         session.note(f"next: correct the file, and publish it again: baybridge publish {report.dataset} FILE")
@@ -275,6 +313,7 @@ def _report_lines(report: PublishReport, rejects: Path | None, *, schema: bool) 
         yield from table(["rejected in", "rule", "cells"], [[column, rule, count] for (column, rule), count in found.most_common()])
         if rejects is None:
             yield "  The rows and values: --rejects FILE"
+    yield from _reading_lines(report.reading)
     for each in report.suspends:
         did = "suspended" if report.published else "suspends"
         yield f"  {did} {each.agreement} ({each.consumer}): {', '.join(each.columns)}"

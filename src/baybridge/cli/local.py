@@ -37,6 +37,7 @@ from baybridge.operate.home import find_home
 from baybridge.operate.settings import Setting, load_settings
 from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.publish import Declaration, Upload
+from baybridge.publish.reading import parse_wanted
 from baybridge.terms.terms import parse_instant
 from baybridge.wire.agreements import AgreementShape, AgreementsShape, UmbrellaShape, UmbrellasShape
 from baybridge.wire.collections import (
@@ -227,6 +228,8 @@ class LocalOperator:
         suspend: bool = False,
         mode: str = "replace",
         base: int | None = None,
+        reading: Mapping[str, str] | None = None,
+        accept_reading: bool = False,
         format: str | None = None,  # noqa: A002 -- the parameter's name
     ) -> PublishReport:
         """Make a file the dataset's next version. Raise RowsRejected, with the report, where cells do not fit."""
@@ -239,6 +242,7 @@ class LocalOperator:
             suspend=suspend,
             mode=parse_mode(mode),
             base=base,
+            wanted=parse_wanted(dict(reading or {}), accept=accept_reading),
             file_format=parse_format(format),
         )
         publication = self.exchange.publish.publish(LOCAL_OPERATOR, DatasetName.parse(dataset), upload)

@@ -180,6 +180,10 @@ class SchemaUnconfirmed(Conflict):
     """A first publication needs a schema: confirm the proposal or give one."""
 
 
+class ReadingUnconfirmed(Conflict):
+    """The file is not plain CSV, and how it is read was neither said nor accepted."""
+
+
 class SchemaIsContract(Conflict):
     """The schema is the contract of published versions and cannot be changed this way."""
 
@@ -311,6 +315,7 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "conflict": Conflict,
     "node_differs": NodeDiffers,
     "schema_unconfirmed": SchemaUnconfirmed,
+    "reading_unconfirmed": ReadingUnconfirmed,
     "schema_is_contract": SchemaIsContract,
     "request_under_way": RequestUnderWay,
     "outcome_unknown": OutcomeUnknown,

@@ -212,6 +212,7 @@ ADDRESSES: Final = (
             "file_over_limits",
             "schema_invalid",
             "schema_unconfirmed",
+            "reading_unconfirmed",
             "schema_is_contract",
             "agreements_affected",
             "rows_rejected",

@@ -16,15 +16,20 @@ from baybridge.operate.look import Described
 from baybridge.principals.principal import Organization, Principal, Token
 from baybridge.publish import Publication
 from baybridge.publish.purge import Plan
+from baybridge.publish.reading import Found, written
 from baybridge.terms.terms import format_instant
 from baybridge.wire.agreements import AgreementShape, ApprovalShape, SignatureShape, UmbrellaShape
 from baybridge.wire.collections import (
     ChangesMadeShape,
     CollectionShape,
     ColumnProfileShape,
+    DifferingShape,
+    EncodingShape,
     PublishReport,
     PurgeShape,
+    ReadingShape,
     RejectShape,
+    RemarkShape,
     SuspensionShape,
     VersionShape,
 )
@@ -260,7 +265,10 @@ def publish_report(publication: Publication) -> PublishReport:
             )
             for column in publication.profile.columns
         ],
-        rejects=[RejectShape(row=each.row, column=each.column, rule=each.rule, value=each.value) for each in publication.rejects],
+        rejects=[
+            RejectShape(row=each.row, column=each.column, rule=each.rule, value=each.value, offset=each.offset, message=each.message)
+            for each in publication.rejects
+        ],
         entry=publication.entry,
         suspends=[
             SuspensionShape(agreement=each.agreement.id, consumer=each.agreement.consumer, columns=list(each.columns))
@@ -274,4 +282,25 @@ def publish_report(publication: Publication) -> PublishReport:
             deleted=publication.changes.deleted,
             unmatched=publication.changes.unmatched,
         ),
+        reading=None if publication.found is None else _reading(publication.found),
+    )
+
+
+def _reading(found: Found) -> ReadingShape:
+    reading = found.reading
+    return ReadingShape(
+        encoding=reading.encoding,
+        delimiter=written("delimiter", reading),
+        quote=written("quote", reading),
+        escape=written("escape", reading),
+        line_end=reading.line_end,
+        skip=reading.skip,
+        header_rows=reading.header_rows,
+        footer=reading.footer,
+        remarks=[
+            RemarkShape(aspect=each.aspect, value=each.value, reason=each.reason, confirmed=each.aspect not in found.unconfirmed)
+            for each in found.remarks
+        ],
+        encodings=[EncodingShape(encoding=each.encoding, undecodable=each.undecodable) for each in found.candidates],
+        differing=[DifferingShape(line=each.line, texts=list(each.texts)) for each in found.differing],
     )

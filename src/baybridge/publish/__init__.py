@@ -45,6 +45,7 @@ from baybridge.names import DatasetName
 from baybridge.principals import tokens
 from baybridge.principals.principal import Principal
 from baybridge.principals.store import require_organization
+from baybridge.publish.reading import NOTHING_SAID, Found, Wanted
 from baybridge.publish.rules import nothing_proposed, require_changeable, require_same_schema, unconfirmed
 from baybridge.publish.withdraw import require_steward
 from baybridge.publish.workspaces import Workspaces
@@ -79,7 +80,7 @@ class Upload:
 
     `suspend` confirms that agreements are suspended which name a column that the version drops or retypes. `expected` is the state of
     the dataset that the version is to follow, `base` the number of the version that is the latest then. Another `mode` than to replace
-    builds the version out of that one.
+    builds the version out of that one. `wanted` says how the file is read.
     """
 
     chunks: Iterable[bytes]
@@ -91,6 +92,7 @@ class Upload:
     expected: Expected = WHATEVER
     mode: Mode = Mode.REPLACE
     base: int | None = None
+    wanted: Wanted = NOTHING_SAID
     file_format: Format = Format.CSV
 
 
@@ -117,6 +119,7 @@ class Publication:
     base: int | None
     changes: Changes
     suspends: tuple[Affected, ...] = ()
+    found: Found | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +276,8 @@ class Publish:
             base=() if base is None else tuple(map(str, self.objects.fetch([each.sha256 for each in base.manifest.objects], fetched))),
             write=not upload.dry_run and (dataset.schema is not None or upload.accept_schema),
             limits=self.limits,
+            wanted=upload.wanted,
+            confirmed=not upload.dry_run,
         )
 
     def _store(self, workspace: Path, base: Version | None, outcome: Outcome) -> Manifest:
@@ -407,6 +412,7 @@ def _publication(name: DatasetName, source: Stored, mode: Mode, base: Version | 
         mode=mode,
         base=None if base is None else base.number,
         changes=outcome.changes,
+        found=outcome.found,
     )
 
 

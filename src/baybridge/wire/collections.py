@@ -218,6 +218,47 @@ class RejectShape(Shape, frozen=True, kw_only=True):
     column: str | None
     rule: str
     value: str | None
+    offset: int | None = None
+    message: str = ""
+
+
+class RemarkShape(Shape, frozen=True, kw_only=True):
+    """One aspect in which a file is not plain: its value, why, and whether it is confirmed or a steward has yet to say or accept it."""
+
+    aspect: str
+    value: str
+    reason: str
+    confirmed: bool
+
+
+class EncodingShape(Shape, frozen=True, kw_only=True):
+    """An encoding that the file may be in, and how many of the lines looked at hold bytes that are none of it."""
+
+    encoding: str
+    undecodable: int
+
+
+class DifferingShape(Shape, frozen=True, kw_only=True):
+    """A line that the encodings read differently: its text by each, in their order; null where it has none."""
+
+    line: int
+    texts: list[str | None]
+
+
+class ReadingShape(Shape, frozen=True, kw_only=True):
+    """How a CSV was read, and why. Only ever sent to whoever uploaded the file."""
+
+    encoding: str
+    delimiter: str
+    quote: str
+    escape: str
+    line_end: str
+    skip: int
+    header_rows: int
+    footer: int
+    remarks: list[RemarkShape]
+    encodings: list[EncodingShape]
+    differing: list[DifferingShape]
 
 
 class ColumnProfileShape(Shape, frozen=True, kw_only=True):
@@ -271,3 +312,4 @@ class PublishReport(Shape, frozen=True, kw_only=True):
     entry: int | None
     suspends: list[SuspensionShape]
     changes: ChangesMadeShape
+    reading: ReadingShape | None = None

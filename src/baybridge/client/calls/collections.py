@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,8 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
     suspend: bool = False,
     mode: str = "replace",
     base: int | None = None,
+    reading: Mapping[str, str] | None = None,
+    accept_reading: bool = False,
     format: str | None = None,  # noqa: A002 -- the parameter's name
 ) -> Call[PublishReport]:
     """Send a file as the dataset's next version, as it is read. Raise RowsRejected, with the report, where cells do not fit.
@@ -88,6 +90,8 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
     `null` are the words that mean null beside the empty one, `key` the columns of the key; both only count while the dataset has
     no schema. `suspend` suspends the agreements that lose a column by it. A dry run answers with its report, whatever it finds, and
     writes nothing. `mode` is `replace`, or `append`, `upsert` or `delete`, which change the latest version; `base` is its number, and
+    where it is not, nothing is changed. `reading` says how the file is read where it is not plain CSV, as `{"encoding": "windows-1252"}`,
+    and `accept_reading` takes what a dry run proposes.
     where it is not, nothing is changed. `format` is csv, ndjson, json or parquet; without it the end of a file's name tells, and CSV is
     what is left.
     """
@@ -102,6 +106,8 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
         "suspend": "true" if suspend else "",
         "mode": "" if mode == "replace" else mode,
         "base": "" if base is None else f"{base:d}",
+        "accept_reading": "true" if accept_reading else "",
+        **(reading or {}),
     }
     return Call(
         method="POST",

@@ -52,7 +52,8 @@ RULES: Final = MappingProxyType(
         "too_many_columns": "A row has as many cells as the header.",
         "bad_quoting": "A quoted cell ends where its quote closes.",
         "line_too_long": "A row is at most 16 MB.",
-        "bad_encoding": "The file is UTF-8.",
+        "bad_encoding": "Every byte is a character of the file's encoding.",
+        "nul": "No cell holds a NUL byte.",
     }
 )
 

@@ -5,8 +5,9 @@ It never rounds, trims or guesses, and no row is dropped that is not counted.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
@@ -16,7 +17,7 @@ import duckdb
 from baybridge.catalog.schema import Column, Schema
 from baybridge.data.ingest import lexical, nested
 from baybridge.data.ingest.formats import Format, open_source
-from baybridge.data.ingest.source import DEFAULT_MEMORY, LISTED, VALUE_CHARACTERS, Ragged, Reject, Source, engine
+from baybridge.data.ingest.source import DEFAULT_MEMORY, KEPT, LISTED, VALUE_CHARACTERS, Ragged, Reject, Source, engine
 from baybridge.data.sql import path_literal
 from baybridge.errors import Advice, Corrupt, Invalid, Place
 from baybridge.names import nearest
@@ -29,7 +30,7 @@ TABLE: Final = "rows"
 class Staged:
     """A DuckDB file whose table `rows` has the schema's columns, typed, ordered by the key, or as in the file where there is none.
 
-    rows_read = rows_loaded + rows_rejected. `rejects` are the first 1,000 reasons in file order, of `rejects_found`; one row may have
+    rows_read = rows_loaded + rows_rejected. `kept` are the first 100,000 reasons in file order, of `rejects_found`; one row may have
     several.
     """
 
@@ -38,8 +39,13 @@ class Staged:
     rows_read: int
     rows_loaded: int
     rows_rejected: int
-    rejects: tuple[Reject, ...]
+    kept: tuple[Reject, ...]
     rejects_found: int
+
+    @property
+    def rejects(self) -> tuple[Reject, ...]:
+        """The first 1,000 reasons, for a report."""
+        return self.kept[:LISTED]
 
 
 def stage(
@@ -203,7 +209,7 @@ def _listed(connection: duckdb.DuckDBPyConnection, schema: Schema, ragged: Ragge
     cells = ", ".join(f"left(cells[{i}], $characters)" for i in range(1, len(names) + 1))
     bad = connection.execute(
         f"SELECT rowid + 1, {_faults_sql(schema)}, [{cells}] FROM typed WHERE cells IS NOT NULL ORDER BY rowid LIMIT $listed",
-        {"characters": VALUE_CHARACTERS, "listed": LISTED},
+        {"characters": VALUE_CHARACTERS, "listed": KEPT},
     ).fetchall()
     rejects = [
         Reject(row, name, rule, value)
@@ -212,8 +218,8 @@ def _listed(connection: duckdb.DuckDBPyConnection, schema: Schema, ragged: Ragge
         if rule is not None
     ]
     rejects += _repeated(connection, schema)
-    first = sorted(rejects, key=_by_row)[:LISTED]
-    return tuple(sorted([*ragged.listed, *_numbered_in_file(first, ragged)], key=_by_row)[:LISTED])
+    first = sorted(rejects, key=_by_row)[:KEPT]
+    return tuple(sorted([*ragged.listed, *_numbered_in_file(first, ragged)], key=_by_row)[:KEPT])
 
 
 def _by_row(reject: Reject) -> int:
@@ -228,7 +234,7 @@ def _repeated(connection: duckdb.DuckDBPyConnection, schema: Schema) -> list[Rej
         f"SELECT typed.rowid + 1, left(concat_ws(', ', {values}), $characters),"
         " CASE WHEN typed.rowid IN (FROM taken) THEN 'key_taken' ELSE 'key_repeated' END FROM typed"
         " WHERE rowid IN (FROM repeated) ORDER BY typed.rowid LIMIT $listed",
-        {"characters": VALUE_CHARACTERS, "listed": LISTED},
+        {"characters": VALUE_CHARACTERS, "listed": KEPT},
     ).fetchall()
     column = ", ".join(schema.key)
     return [Reject(row, column, rule, value) for row, value, rule in found]
@@ -237,11 +243,11 @@ def _repeated(connection: duckdb.DuckDBPyConnection, schema: Schema) -> list[Rej
 def _numbered_in_file(rejects: list[Reject], ragged: Ragged) -> list[Reject]:
     """Renumber rejects, counted among the rows of the header's shape, to count all rows of the file.
 
-    The i-th ragged row r stands behind r - i rows of the header's shape. Only the first 1,000 ragged rows are known, and enough: a
+    The i-th ragged row r stands behind r - i rows of the header's shape. Only the first 100,000 ragged rows are known, and enough: a
     reject behind them all is not listed.
     """
     behind = [reject.row - place for place, reject in enumerate(ragged.listed, start=1)]
-    return [Reject(r.row + sum(whole < r.row for whole in behind), r.column, r.rule, r.value) for r in rejects]
+    return [replace(reject, row=reject.row + bisect_left(behind, reject.row)) for reject in rejects]
 
 
 def _one(connection: duckdb.DuckDBPyConnection, statement: str) -> int:

@@ -9,10 +9,12 @@ from typing import Final
 
 from baybridge.catalog.dataset import Mode
 from baybridge.catalog.schema import Schema
+from baybridge.data.ingest.load import open_csv
 from baybridge.data.ingest.order import UPLOAD, Changes, Order, Outcome
 from baybridge.data.ingest.parts import Written, press
 from baybridge.data.ingest.profile import profile, propose
 from baybridge.data.ingest.stage import Staged, stage
+from baybridge.wire.formats import Format
 
 _NOTHING: Final = Written((), (), Changes(inserted=0))
 
@@ -22,11 +24,15 @@ def work(folder: Path, order: Order) -> Outcome:
     source, memory = folder / UPLOAD, order.limits.memory
     null_words = order.null_words if order.schema is None else order.schema.null_words
     form = order.file_format
+    opened = open_csv(source, order.wanted, scratch=folder, confirmed=order.confirmed) if form is Format.CSV else None
+    source = source if opened is None else opened.plain.path
     profiled = profile(source, scratch=folder, file_format=form, null_words=null_words, memory_limit=memory)
     schema = order.schema or propose(profiled, order.key)
     taken = order.base if order.mode is Mode.APPEND else ()
     arriving = _of_upload(schema, order.mode)
     staged = stage(source, arriving, scratch=folder, file_format=form, memory_limit=memory, taken=taken)
+    if opened is not None:
+        profiled, staged = opened.profiled(profiled), opened.staged(staged)
     written = _NOTHING if staged.rows_rejected else _written(folder, order, schema, staged)
     return Outcome(
         schema=schema,
@@ -35,6 +41,7 @@ def work(folder: Path, order: Order) -> Outcome:
         rows_loaded=staged.rows_loaded,
         rows_rejected=staged.rows_rejected,
         rejects=staged.rejects,
+        found=None if opened is None else opened.found,
         changes=written.changes,
         kept=written.kept,
         parts=written.parts,

@@ -22,6 +22,7 @@ from baybridge.names import DatasetName
 from baybridge.operate.look import Described, History
 from baybridge.principals.principal import Principal
 from baybridge.publish import Declaration, Publication, Upload
+from baybridge.publish.reading import ASPECTS, parse_wanted
 from baybridge.publish.withdraw import Withdraw
 from baybridge.wire.collections import (
     CollectionsShape,
@@ -39,6 +40,16 @@ PUBLISH_PARAMETERS: Final = (
     Parameter("key", "The columns of the key, parted by commas."),
     Parameter("accept_schema", "Take the schema that the file's profile proposes.", {"type": "boolean"}),
     Parameter("dry_run", "Say what would happen, and change nothing.", {"type": "boolean"}),
+    Parameter("accept_reading", "Take the reading of the file that is proposed.", {"type": "boolean"}),
+    Parameter("encoding", "The file's encoding, as windows-1252."),
+    Parameter("delimiter", "What parts cells: comma, semicolon, tab, pipe, or another sign."),
+    Parameter("quote", "What stands around cells: double, single or none."),
+    Parameter("escape", "How a quote inside quotes is written: doubled or backslash."),
+    Parameter("line_end", "same, or any where LF, CRLF and CR are mixed."),
+    Parameter("skip", "How many lines stand before the header.", {"type": "integer", "minimum": 0}),
+    Parameter("header_rows", "How many rows name the columns.", {"type": "integer", "minimum": 0, "maximum": 3}),
+    Parameter("footer", "How many records stand behind the rows.", {"type": "integer", "minimum": 0}),
+    Parameter("names", "The columns' names, parted by commas, in place of the header's."),
     Parameter("suspend", "Suspend the agreements that name a column which the version drops or retypes.", {"type": "boolean"}),
     Parameter("mode", "All rows, or what is appended, upserted or deleted by key.", {"type": "string", "enum": [*Mode]}),
     Parameter("format", "The format of the file; without it, Content-Type says it.", {"type": "string", "enum": [*Format]}),
@@ -142,6 +153,7 @@ async def publish(request: Request) -> Response:
         expected=expected(request),
         mode=parse_mode(given.get("mode", Mode.REPLACE)),
         base=_whole(given, "base", None),
+        wanted=parse_wanted({each: given[each] for each in ASPECTS if each in given}, accept=_yes(given, "accept_reading")),
         file_format=parse_format(given.get("format"), request.headers.get("content-type")),
     )
 
