@@ -14,7 +14,7 @@ from conftest import FLIGHTS, make_world, serving
 from stores import CREDENTIALS, Store, running_store
 
 from baybridge.data.bucket import Address, Bucket
-from baybridge.data.objects import FolderTurn
+from baybridge.data.turns import FolderTurn
 from baybridge.errors import Corrupt, Invalid, Unavailable
 from baybridge.exchange import Exchange
 from baybridge.names import DatasetName

@@ -127,6 +127,16 @@ class Database:
                 connection.execute(_BESIDE)
             yield connection
 
+    @contextmanager
+    def session(self) -> Iterator[sa.Connection]:
+        """A session of its own, gone when the block ends, for a lock that outlasts transactions. PostgreSQL only."""
+        with _telling(), self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            try:
+                connection.exec_driver_sql("SET statement_timeout = 0")
+                yield connection
+            finally:
+                connection.invalidate()  # its locks go with it
+
     def scrub(self) -> bool:
         """Empty the write-ahead log, in which pages stand as they were before something was erased. False while a reader needs them.
 

@@ -21,7 +21,8 @@ from baybridge.data.engines.duckdb import Engine
 from baybridge.data.extracts import Extracts
 from baybridge.data.ingest.order import Limits
 from baybridge.data.ingest.room import shared_room
-from baybridge.data.objects import Folder, FolderTurn, Objects
+from baybridge.data.objects import Folder, Objects
+from baybridge.data.turns import CatalogTurn, FolderTurn, Turn
 from baybridge.db import Database
 from baybridge.disclose import Disclose
 from baybridge.errors import Advice, BaybridgeError, Conflict
@@ -100,7 +101,7 @@ class Exchange:
         try:
             keys = settle_rotation(home, database, log, keys)
             pin(database, settings.origin, keys)
-            objects = _open_objects(home, settings)
+            objects = _open_objects(home, settings, database)
         except BaybridgeError:
             database.close()
             raise
@@ -217,7 +218,7 @@ def examine(root: Path, *, environment: Mapping[str, str]) -> tuple[Check, ...]:
         environment=environment,
         read_settings=lambda: _origins(home, environment),
         database=database,
-        probe=lambda: _objects(home, load_settings(home, flags={}, environment=environment)[0]).probe(),
+        probe=lambda: _objects(home, load_settings(home, flags={}, environment=environment)[0], database).probe(),
     )
     found = files.checks()
     database.close()
@@ -243,8 +244,8 @@ def _examined_catalog(home: Home, environment: Mapping[str, str]) -> Database:
         return _catalog(home, Settings())
 
 
-def _objects(home: Home, settings: Settings) -> Objects:
-    turn = FolderTurn(home.objects)
+def _objects(home: Home, settings: Settings, database: Database) -> Objects:
+    turn: Turn = CatalogTurn(database) if database.shared else FolderTurn(home.objects)
     if not settings.objects:
         return Folder(home.objects, turn)
     from baybridge.data.bucket import Address, Bucket  # noqa: PLC0415 -- takes 0.2 s to import, and most homes have no bucket
@@ -252,9 +253,9 @@ def _objects(home: Home, settings: Settings) -> Objects:
     return Bucket(Address.parse(settings.objects, settings.objects_endpoint), turn)
 
 
-def _open_objects(home: Home, settings: Settings) -> Objects:
+def _open_objects(home: Home, settings: Settings, database: Database) -> Objects:
     """Give the home's objects, from a store that is fit to hold them."""
-    objects = _objects(home, settings)
+    objects = _objects(home, settings, database)
     objects.require_fit()
     return objects
 

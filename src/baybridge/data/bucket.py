@@ -20,7 +20,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from baybridge.data.objects import PROBE, Stored, Turn, hash_file, not_written
+from baybridge.data.objects import PROBE, Stored, hash_file, not_written
+from baybridge.data.turns import Hold, Turn
 from baybridge.errors import Advice, Corrupt, Invalid, Place, Unavailable
 
 _PART: Final = 16 << 20
@@ -76,7 +77,7 @@ class Bucket:
         source.unlink()
         return Stored(digest, size)
 
-    def adopting(self) -> AbstractContextManager[None]:
+    def adopting(self) -> AbstractContextManager[Hold]:
         """Hold the turn with others who adopt."""
         return self._turn.shared()
 

@@ -7,7 +7,6 @@ holds it alone can tell garbage for sure. They are in a folder, here, or in a bu
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import tempfile
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from baybridge.data.turns import Hold, Turn
 from baybridge.errors import Corrupt
 
 _CHUNK: Final = 1 << 20
@@ -31,60 +31,13 @@ class Stored:
     size: int
 
 
-class Turn(Protocol):
-    """Who may adopt and who may collect: many adopt at once, and whoever collects is alone, in all processes and on all hosts."""
-
-    def shared(self) -> AbstractContextManager[None]:
-        """Hold it with others who adopt."""
-
-    def alone(self) -> AbstractContextManager[None]:
-        """Hold it alone, and wait for the others to end."""
-
-    def alone_now(self) -> AbstractContextManager[None]:
-        """Hold it alone. Raise BlockingIOError where somebody holds it."""
-
-
-@dataclass(frozen=True, slots=True)
-class FolderTurn:
-    """The turn as a folder's own lock; the kernel drops it when its holder dies."""
-
-    folder: Path
-
-    @contextlib.contextmanager
-    def shared(self) -> Iterator[None]:
-        """Hold it with others."""
-        with self._locked(fcntl.LOCK_SH):
-            yield
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold it alone."""
-        with self._locked(fcntl.LOCK_EX):
-            yield
-
-    @contextlib.contextmanager
-    def alone_now(self) -> Iterator[None]:
-        """Hold it alone, without waiting."""
-        with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
-            yield
-
-    @contextlib.contextmanager
-    def _locked(self, how: int) -> Iterator[None]:
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, how)
-            yield
-        finally:
-            os.close(folder)
-
-
 class Objects(Protocol):
     """Where objects are. Every method may raise Unavailable (`objects_unreachable`) where they are on another machine."""
 
     def adopt(self, source: Path) -> Stored:
         """Move a finished file in under its SHA-256, durable when this returns. What is there already is kept; `source` is gone."""
 
-    def adopting(self) -> AbstractContextManager[None]:
+    def adopting(self) -> AbstractContextManager[Hold]:
         """Keep objects from being collected: they are adopted in this block, and named by a manifest before it ends."""
 
     def collect(self, named: Callable[[], frozenset[str]]) -> None:
@@ -145,7 +98,7 @@ class Folder:
         sync(self._root)
         return Stored(digest, size)
 
-    def adopting(self) -> AbstractContextManager[None]:
+    def adopting(self) -> AbstractContextManager[Hold]:
         """Hold the turn with others who adopt."""
         return self._turn.shared()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +38,7 @@ from baybridge.data.ingest.profile import Profile
 from baybridge.data.ingest.room import Room, over_limits
 from baybridge.data.ingest.source import Reject
 from baybridge.data.objects import Objects, Stored, spool
+from baybridge.data.turns import Hold
 from baybridge.db import Database
 from baybridge.errors import Advice, Conflict, Place
 from baybridge.expected import WHATEVER, Expected
@@ -172,8 +173,9 @@ class Publish:
         with self.workspaces.one() as workspace:
             dataset = self._dataset(name, upload)
             source = spool(_within(upload.chunks, self.limits.bytes), workspace / UPLOAD)
-            reading, storing = self._turns(upload.mode)
-            with reading:
+            with ExitStack() as turn:
+                # What is changed is read from its objects, so they are held from here on; else, once objects are stored.
+                hold = None if upload.mode is Mode.REPLACE else turn.enter_context(self.objects.adopting())
                 base = self._base(dataset, upload)
                 outcome = self.room.run(workspace, self._order(dataset, upload, base, workspace))
                 publication = replace(
@@ -186,9 +188,10 @@ class Publish:
                 if dataset.schema is None and not outcome.rows_read:
                     raise nothing_proposed(name)
                 _require_confirmed(name, upload, publication.suspends)
-                with storing, self._entering_refusals(principal, "publish", name):
+                hold = hold or turn.enter_context(self.objects.adopting())
+                with self._entering_refusals(principal, "publish", name):
                     manifest = self._store(workspace, base, outcome)
-                    return self._make_known(principal, dataset, upload, publication, manifest)
+                    return self._make_known(principal, dataset, upload, publication, manifest, hold=hold)
 
     def _declared(self, name: DatasetName, before: Dataset | None, declaration: Declaration) -> Dataset:
         now = self.clock()
@@ -250,13 +253,6 @@ class Publish:
             _require_contract(dataset, dataset.schema, upload)
         return dataset
 
-    def _turns(self, mode: Mode) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        """What keeps objects from being collected: from when the version that is changed is read, else from when objects are stored.
-
-        It is held once: a second hold would wait behind a collector that waits for the first.
-        """
-        return (nullcontext(), self.objects.adopting()) if mode is Mode.REPLACE else (self.objects.adopting(), nullcontext())
-
     def _base(self, dataset: Dataset, upload: Upload) -> Version | None:
         """The version that the upload changes: the latest. None where it replaces all rows."""
         if upload.mode is Mode.REPLACE:
@@ -292,7 +288,7 @@ class Publish:
         return Manifest((*shared, *made), original.sha256, original.size)
 
     def _make_known(
-        self, principal: Principal, dataset: Dataset, upload: Upload, publication: Publication, manifest: Manifest
+        self, principal: Principal, dataset: Dataset, upload: Upload, publication: Publication, manifest: Manifest, *, hold: Hold
     ) -> Publication:
         """The transaction: manifest, catalog row and entry. It is refused when another version came first.
 
@@ -300,6 +296,7 @@ class Publish:
         """
         version = Version(dataset.name, dataset.last + 1, publication.schema, manifest, self.clock())
         with self.database.write() as connection:
+            hold.keep(connection)
             require_steward(tokens.present(connection, principal, now=self.clock(), counterpart=dataset.name.organization), dataset.name)
             present = require_published(catalog.require(connection, dataset.name, EVERYTHING))
             if present.schema not in (None, publication.schema):
