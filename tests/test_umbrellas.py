@@ -67,9 +67,34 @@ def test_the_digest_of_an_umbrella_is_over_the_digests_in_order(parties: World) 
 
 def test_all_are_signed_or_none_is(parties: World) -> None:
     umbrella = asked(parties)
-    perform(parties, umbrella.agreements[1].id, "sign_as_provider")
+    parties.exchange.agree.offer(parties.person("bts", "steward"), umbrella.agreements[0].id, None)
     database = stored(parties)
-    assert outcome(lambda: sign(parties, umbrella, "bts")) == "conflict"
+    assert outcome(lambda: sign(parties, umbrella, "dot")) == "conflict", "the second is not offered"
+    assert stored(parties) == database
+
+
+def test_an_umbrella_covers_the_rest_where_one_of_its_agreements_was_signed_alone(parties: World) -> None:
+    """The provider signed the second before anything was offered; the consumer signs the first alone once it is."""
+    umbrella = asked(parties)
+    first, second = umbrella.agreements
+    alone = perform(parties, second.id, "sign_as_provider")
+    umbrella = parties.exchange.umbrellas.offer(parties.person("bts", "steward"), umbrella.id)
+    assert [each.state for each in umbrella.agreements] == ["OFFERED", "AGREED"]
+    mine = perform(parties, first.id, "sign_as_consumer")
+    assert [each.state for each in sign(parties, umbrella, "bts").agreements] == ["FINALIZED", "AGREED"]
+    signed = sign(parties, umbrella, "dot")
+    assert [each.state for each in signed.agreements] == ["FINALIZED", "FINALIZED"]
+    assert signed.digest() == umbrella.digest()
+    assert (signed.agreements[0].signatures[0], signed.agreements[1].signatures[0]) == (*mine.signatures, *alone.signatures)
+    assert [len(each.signatures) for each in signed.agreements] == [2, 2]
+
+
+def test_an_umbrella_with_nothing_left_is_neither_signed_nor_offered_again(parties: World) -> None:
+    umbrella = parties.exchange.umbrellas.offer(parties.person("bts", "steward"), asked(parties).id)
+    sign(parties, umbrella, "dot")
+    database = stored(parties)
+    assert outcome(lambda: sign(parties, umbrella, "dot")) == "conflict"
+    assert outcome(lambda: parties.exchange.umbrellas.offer(parties.person("bts", "steward"), umbrella.id)) == "conflict"
     assert stored(parties) == database
 
 

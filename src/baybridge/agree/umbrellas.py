@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from baybridge.agree import moves
 from baybridge.agree.desk import Desk
 from baybridge.agree.guards import parse_text, require_digest
-from baybridge.agreements.agreement import Action
+from baybridge.agreements.agreement import Action, Agreement, Side
 from baybridge.agreements.umbrellas import Umbrella, add_umbrella, find_umbrella, umbrellas_of_party
-from baybridge.errors import Invalid, NotFound, Place
+from baybridge.errors import Advice, Conflict, Invalid, NotFound, Place
 from baybridge.principals.principal import Principal, Role, Scope, require_role
 from baybridge.terms.terms import Terms
 from baybridge.wire.terms import TermsShape
@@ -43,21 +43,26 @@ class SignTogether:
             return find_umbrella(connection, umbrella_id)
 
     def offer(self, principal: Principal, umbrella_id: str) -> Umbrella:
-        """The provider offers every agreement under the umbrella as it stands."""
+        """The provider offers every agreement under the umbrella as it stands, but those that a side has signed already."""
 
         def offered(connection: sa.Connection, umbrella: Umbrella) -> None:
-            for agreement in umbrella.covered():
+            require_role(principal, umbrella.provider, *moves.PROPOSERS[Action.OFFER], scope=Scope.AGREE)
+            for agreement in _left(umbrella, "offer", *Side):
                 moves.propose(self.desk, connection, principal, agreement, action=Action.OFFER, terms=None)
 
         return self._act(principal, umbrella_id, "offer", offered)
 
     def sign(self, principal: Principal, umbrella_id: str, digest: str) -> Umbrella:
-        """A signatory signs every agreement under the umbrella, over the digest of all their digests in order."""
+        """A signatory signs every agreement under the umbrella, over the digest of all their digests in order.
+
+        What its side has signed alone is covered by the digest and keeps the signature that it has.
+        """
 
         def signed(connection: sa.Connection, umbrella: Umbrella) -> None:
             require_role(principal, principal.organization, Role.SIGNATORY, scope=Scope.AGREE)
             require_digest(digest, umbrella.digest(), f"baybridge umbrella show {umbrella.id}")
-            for agreement in umbrella.covered():
+            side = Side.CONSUMER if principal.organization == umbrella.consumer else Side.PROVIDER
+            for agreement in _left(umbrella, "sign", side):
                 moves.sign(self.desk, connection, principal, agreement, agreement.terms_sha256)
 
         return self._act(principal, umbrella_id, "sign", signed)
@@ -78,6 +83,23 @@ class SignTogether:
         with self.desk.entering_refusals(principal, act, provider), self.desk.database.write() as connection:
             change(connection, _visible(connection, principal, umbrella_id))
             return find_umbrella(connection, umbrella_id)
+
+
+def _left(umbrella: Umbrella, act: str, *sides: Side) -> tuple[Agreement, ...]:
+    """The agreements that the act is still to be done on. Raise Conflict where there is none."""
+    left = umbrella.unsigned(*sides)
+    if not left:
+        raise Conflict(
+            "conflict",
+            f"Nothing under umbrella {umbrella.id} is left to {act}.",
+            advice=Advice(
+                rule="An agreement is signed once by each side, alone or with the others under its umbrella.",
+                who_can_change="nobody needs to",
+                next_step="Look at who has signed which of its agreements.",
+                next_command=f"baybridge umbrella show {umbrella.id}",
+            ),
+        )
+    return left
 
 
 def _visible(connection: sa.Connection, principal: Principal, umbrella_id: str) -> Umbrella:

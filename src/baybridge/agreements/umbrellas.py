@@ -10,7 +10,7 @@ from typing import Any, Final
 import rfc8785
 import sqlalchemy as sa
 
-from baybridge.agreements.agreement import Agreement, State
+from baybridge.agreements.agreement import Agreement, Side, State
 from baybridge.agreements.store import of_umbrella, parse_umbrella
 from baybridge.db import METADATA, UtcDateTime
 from baybridge.errors import NotFound
@@ -40,6 +40,10 @@ class Umbrella:
     def covered(self) -> tuple[Agreement, ...]:
         """The agreements that a signature covers: all but those whose negotiation was ended."""
         return tuple(each for each in self.agreements if each.state is not State.TERMINATED)
+
+    def unsigned(self, *sides: Side) -> tuple[Agreement, ...]:
+        """The covered agreements that none of these sides has signed, neither alone nor with the others."""
+        return tuple(each for each in self.covered() if not any(signature.side in sides for signature in each.signatures))
 
     def canonical(self) -> bytes:
         """RFC 8785 bytes of what one signing is over: the umbrella's name, and in order each covered agreement and its digest."""

@@ -10,7 +10,7 @@ import click
 from baybridge.cli.agreement import terms_file
 from baybridge.cli.printing import next_move, table
 from baybridge.cli.session import Session, door_options, read_json
-from baybridge.wire.agreements import UmbrellaShape
+from baybridge.wire.agreements import AgreementShape, UmbrellaShape
 from baybridge.wire.terms import TermsShape
 
 
@@ -79,8 +79,13 @@ def _lines(shape: UmbrellaShape) -> Iterator[str]:
     yield f"  digest      {shape.terms_sha256}"
     yield ""
     yield from table(
-        ["agreement", "state", "dataset", "digest"], [[each.id, each.state, each.dataset, each.terms_sha256] for each in shape.agreements]
+        ["agreement", "state", "dataset", "signed by", "digest"],
+        [[each.id, each.state, each.dataset, _signers(each), each.terms_sha256] for each in shape.agreements],
     )
     command = f"umbrella sign {shape.id} --digest {shape.terms_sha256}"
     states = sorted({each.state for each in shape.agreements})
     yield from [line for state in states for line in next_move(state, shape.provider, shape.consumer, command)][:1]
+
+
+def _signers(agreement: AgreementShape) -> str:
+    return ", ".join(each.organization for each in agreement.signatures) or "nobody"
