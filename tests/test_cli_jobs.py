@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
-from conftest import FLIGHTS, World, serving, wait_until
+from conftest import FLIGHTS, World, make_world, serving, wait_until
 
 from baybridge import jobs
 from baybridge.cli.main import run
@@ -100,7 +101,7 @@ def test_a_worker_runs_the_jobs_of_a_home_that_nobody_serves_and_goes_when_it_is
     environment = {"PATH": os.environ["PATH"]}
     with serving(flights.root):
         refused = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert (refused.returncode, "One process serves a home whose catalog is SQLite." in refused.stderr) == (8, True)
+    assert (refused.returncode, "One process serves a home whose catalog is SQLite" in refused.stderr) == (8, True)
     flights.publish("bts.flights", FLIGHTS)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as worker:
         assert worker.stdout is not None
@@ -108,6 +109,29 @@ def test_a_worker_runs_the_jobs_of_a_home_that_nobody_serves_and_goes_when_it_is
         wait_until(lambda: {each.state for each in all_jobs(flights) if each.kind == "warm"} == {State.DONE})
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(timeout=20) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("postgresql")
+def test_on_postgresql_workers_run_beside_a_server_and_each_job_is_done_once(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "home", on_postgresql=True)
+    command = [sys.executable, "-m", "baybridge.cli.main", "worker", "--home", str(world.root)]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={"PATH": os.environ["PATH"]}) for _ in range(2)]
+    try:
+        with serving(world.root, environment={"BAYBRIDGE_WORKER": "false"}):
+            assert all(each.stdout is not None and each.stdout.readline().startswith("Working as ") for each in workers)
+            for number in range(20):
+                world.publish(f"bts.set_{number}", b"number\n1\n")
+            wait_until(lambda: {each.state for each in all_jobs(world) if each.kind == "warm"} == {State.DONE}, seconds=30)
+        assert [each.attempt for each in all_jobs(world) if each.kind == "warm"] == [1] * 20
+    finally:
+        for each in workers:
+            each.send_signal(signal.SIGTERM)
+        assert [each.wait(timeout=20) for each in workers] == [0, 0]
+        for each in workers:
+            if each.stdout is not None:
+                each.stdout.close()
+        world.exchange.close()
 
 
 def test_a_catalog_of_before_the_job_table_gets_the_ends_of_its_agreements(flights: World) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from baybridge.agreements.agreement import Agreement
 from baybridge.agreements.umbrellas import Umbrella
@@ -14,6 +18,7 @@ from baybridge.audit.checkpoint import Verifier
 from baybridge.catalog.dataset import parse_access, parse_mode
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.client import LogVerdict, RowsRejected, chunks
+from baybridge.errors import BaybridgeError
 from baybridge.exchange import Exchange, examine
 from baybridge.http.rest.collections import rows_rejected
 from baybridge.http.server import serve
@@ -55,6 +60,7 @@ from baybridge.wire.principals import OrganizationShape, OrganizationsShape, Pri
 from baybridge.wire.terms import TermsShape
 
 _TIDY_SECONDS: Final = 60
+_LOG: Final = logging.getLogger("baybridge.worker")
 
 
 def make_home(root: Path, *, origin: str, catalog: str = "") -> str:
@@ -71,6 +77,14 @@ def listed_settings(root: Path) -> tuple[Setting, ...]:
 def examined(root: Path, url: str | None) -> tuple[Check, ...]:
     """Every check of a home, and of the server at `url` where one is named."""
     return (*examine(root, environment=os.environ), *([] if url is None else [server(url)]))
+
+
+def _outlive(act: Callable[[], object], what: str) -> None:
+    """Do it. A catalog or a disk that cannot be used now is tried again at the next turn: the worker outlives it."""
+    try:
+        act()
+    except (BaybridgeError, OSError, SQLAlchemyError) as wrong:
+        _LOG.warning("%s failed (%s); it is tried again", what, type(wrong).__name__)
 
 
 class LocalOperator:
@@ -95,12 +109,14 @@ class LocalOperator:
         serve(self.exchange, ready=ready)
 
     def work(self, ready: Callable[[str], None]) -> None:
-        """Run the home's jobs until it is told to stop."""
-        with self.exchange.home.held(), self.exchange.worker.running():
+        """Run the home's jobs, and look after its node's own disk as a server does, until it is told to stop."""
+        with self.exchange.held(), self.exchange.worker.running():
             ready(self.exchange.worker.name)
-            while True:
-                self.exchange.upkeep.tidy()
-                time.sleep(_TIDY_SECONDS)
+            for second in itertools.count():
+                _outlive(self.exchange.sweep, "letting go of extracts that are gone")
+                if second % _TIDY_SECONDS == 0:
+                    _outlive(self.exchange.upkeep.tidy, "tidying the disk")
+                time.sleep(1)
 
     def jobs(self, state: str | None, limit: int) -> JobsShape:
         """Jobs, the newest first, and the numbers of all."""
