@@ -26,9 +26,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("bucket")]
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as environment:
         for name, value in CREDENTIALS.items():
-            patch.setenv(name, value)
+            environment.setenv(name, value)
         with running_store() as running:
             yield running
 
