@@ -23,6 +23,7 @@ from baybridge.audit.entry import Kind
 from baybridge.audit.log import Draft, always
 from baybridge.audit.merkle import Frontier, leaf_hash
 from baybridge.audit.rotation import KeyChain
+from baybridge.audit.side import Side
 from baybridge.audit.tiles import Tile, encode_bundle, tiles_of
 from baybridge.client.logs import judge_tiles
 from baybridge.exchange import Exchange
@@ -76,7 +77,7 @@ def fill(exchange: Exchange, count: int) -> None:
     for number in range(count):
         side = b"question %d" % number
         facts = {"rows": number, "side_sha256": sha256(side).hexdigest()}
-        exchange.log.record(Draft(PROVIDER, Kind.DISCLOSURE, facts, side), always)
+        exchange.log.record(Draft(PROVIDER, Kind.DISCLOSURE, facts, Side(side)), always)
 
 
 def found(kept: Kept, files: Files) -> tuple[str, ...]:

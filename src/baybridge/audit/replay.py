@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from baybridge.audit.checkpoint import Checkpoint
 from baybridge.audit.entry import decode
@@ -11,10 +12,16 @@ from baybridge.audit.merkle import Frontier, TileRoot, leaf_hash
 from baybridge.audit.rotation import KeyChain
 from baybridge.errors import Corrupt
 
+MOST_NAMED: Final = 20
+"""So many malformed entries are named one by one; the rest are counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The tree over the entries as they are now, and each thing found wrong, in one sentence. No finding: all checks hold."""
+    """The tree over the entries as they are now, and each thing found wrong, in one sentence. No finding: all checks hold.
+
+    A finding is a first cause. What only follows from it, as that no later checkpoint holds, is counted in its sentence.
+    """
 
     size: int
     root: bytes
@@ -45,19 +52,24 @@ def replay(entries: Iterable[tuple[int, bytes]], *, origin: str, checkpoints: Se
     rotated = {each.size: each.text() for each in keys.rotations}
     tiles: list[TileRoot] = []
     frontier = Frontier(0, ())
-    _compare(frontier, wanted, findings)
+    held = {0: frontier.root() == wanted.get(0, frontier.root())}
+    malformed: list[str] = []
+    missing: list[str] = []
     for index, data in entries:
         if index != frontier.size:
-            findings.append(f"entry {frontier.size} is missing: index {index} stands in its place")
+            missing.append(f"entry {frontier.size} is missing: index {index} stands in its place")
             break
-        findings += _entry_findings(index, data, origin, rotated.pop(index, None))
+        malformed += _entry_findings(index, data, origin, rotated.pop(index, None))
         frontier, filled = frontier.grow((leaf_hash(data),))
         tiles += filled
-        _compare(frontier, wanted, findings)
+        if frontier.size in wanted:
+            held[frontier.size] = frontier.root() == wanted[frontier.size]
     longest = max(wanted, default=0)
-    if longest > frontier.size:
-        findings.append(f"the log has {frontier.size} entries, and a checkpoint was signed over {longest}: entries were removed")
-    findings += [f"the rotation of the key after {size} entries is not entered in the log" for size in rotated]
+    if longest > frontier.size and not missing:
+        missing.append(f"the log has {frontier.size} entries, and a checkpoint was signed over {longest}: entries were removed")
+    findings += [*_first(malformed), *_not_held(held), *missing]
+    if not missing:
+        findings += [f"the rotation of the key after {size} entries is not entered in the log" for size in rotated]
     return Replayed(frontier.size, frontier.root(), tuple(tiles), tuple(findings))
 
 
@@ -70,10 +82,25 @@ def _contradictions(checkpoints: Sequence[Checkpoint]) -> list[str]:
     ]
 
 
-def _compare(frontier: Frontier, wanted: dict[int, bytes], findings: list[str]) -> None:
-    expected = wanted.get(frontier.size)
-    if expected is not None and frontier.root() != expected:
-        findings.append(f"the first {frontier.size} entries are not those that the checkpoint was signed over")
+def _not_held(held: Mapping[int, bool]) -> list[str]:
+    """The smallest checkpoint that does not hold, and between which two the change is. `held` says of each size whether it does."""
+    broken = sorted(size for size, holds in held.items() if not holds)
+    if not broken:
+        return []
+    first, later = broken[0], len(broken) - 1
+    known = max((size for size, holds in held.items() if holds and size < first), default=0)
+    finding = f"the first {first} entries are not those that the checkpoint was signed over"
+    if known:
+        finding += f"; the first {known} are, so the change begins with entry {known} or after it"
+    if later:
+        finding += f"; {later} larger {'checkpoint does' if later == 1 else 'checkpoints do'} not hold either"
+    return [finding]
+
+
+def _first(findings: list[str]) -> list[str]:
+    """The first few, and how many more there are."""
+    more = len(findings) - MOST_NAMED
+    return findings if more <= 0 else [*findings[:MOST_NAMED], f"{more} more entries are not as they were written"]
 
 
 def _entry_findings(index: int, data: bytes, origin: str, rotation: str | None) -> list[str]:
