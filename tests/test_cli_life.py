@@ -16,6 +16,8 @@ from conftest import FLIGHTS, OFFICERS, World, make_world, serving
 from life_story import STORY, Step
 from test_cli import Commands, Place
 
+from baybridge.cli.agreement import agreement
+
 pytestmark = [pytest.mark.xdist_group("cli_life"), pytest.mark.slow]
 
 AS_PROCESSES = frozenset({"request", "revoke"})
@@ -136,6 +138,8 @@ def test_an_act_out_of_turn_is_a_conflict_that_says_what_is_possible(place: Plac
     asked = bay("agreement", "request", "--file", file, "--json", *place.as_("dot", "analyst")).json()
     early = bay("agreement", "close", asked["id"], "--statement", "All is gone", *place.as_("dot", "steward"))
     assert (early.code, "(conflict)" in early.err, "Possible now: " in early.err) == (8, True, True)
+    named = early.err.partition("Possible now: ")[2].partition(".")[0].split("; ")
+    assert {each.partition(" (")[0] for each in named} <= set(agreement.commands), "each is a command"
     assert bay("agreement", "counter", asked["id"], "--file", file, *place.as_("bts", "steward")).code == 5
     approved = ("--role", "counsel", "--digest", asked["terms_sha256"])
     assert bay("agreement", "approve", asked["id"], *approved, *place.as_("bts", "steward")).code == 5
