@@ -463,9 +463,9 @@ def test_what_is_asked_for_is_what_is_signed(place: Place, tmp_path: Path, bay: 
         *("--consumer-authority", terms.consumer_authority, "--start", terms.start, "--end", terms.end),
     ]
     before = len(bay("agreement", "list", "--json", *place.as_("dot", "analyst")).json()["agreements"])
-    tried = bay("agreement", "request", "--dry-run", "--json", *options).json()
+    tried = bay("agreement", "request", "--dry-run", "--json", *options, *place.as_("dot", "analyst")).json()
     assert tried["terms_sha256"] == Terms.parse(terms).digest()
-    assert tried["terms_sha256"] in bay("agreement", "request", "--dry-run", *options).out
+    assert tried["terms_sha256"] in bay("agreement", "request", "--dry-run", *options, *place.as_("dot", "analyst")).out
     assert len(bay("agreement", "list", "--json", *place.as_("dot", "analyst")).json()["agreements"]) == before
     file = tmp_path / "terms.json"
     file.write_text(json.dumps(tried["terms"]))

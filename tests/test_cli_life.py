@@ -16,6 +16,8 @@ from conftest import FLIGHTS, OFFICERS, World, make_world, serving
 from life_story import STORY, Step
 from test_cli import Commands, Place
 
+from baybridge.cli.agreement import agreement
+
 pytestmark = [pytest.mark.xdist_group("cli_life"), pytest.mark.slow]
 
 AS_PROCESSES = frozenset({"request", "revoke"})
@@ -102,11 +104,42 @@ def test_the_whole_life_of_an_agreement_through_the_command_line(place: Place, b
     assert "dot may use the data for one purpose only: noise-study." in words.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"columns": ["no_such_column"]}, "unknown_column"),
+        ({"masks": {"flight": "year"}}, "terms_invalid"),
+        ({"row_filter": "origin = 1"}, "filter_invalid"),
+        ({"row_filter": 'origin = "JFK"'}, "unknown_column"),
+        ({"dataset": "bts.no_such_dataset"}, "not_found"),
+        ({"start": "2019-01-01T00:00:00Z", "end": "2020-01-01T00:00:00Z"}, "terms_invalid"),
+    ],
+)
+def test_a_dry_run_refuses_the_terms_that_the_request_refuses(
+    place: Place, bay: Commands, tmp_path: Path, wrong: dict[str, object], code: str
+) -> None:
+    asked = ("agreement", "request", "--file", terms_of(place.world, tmp_path, wrong), "--json", *place.as_("dot", "analyst"))
+    tried, real = (bay(*asked, *dry) for dry in (("--dry-run",), ()))
+    told, refused = ({name: said for name, said in each.json().items() if name != "request_id"} for each in (tried, real))
+    assert (told, tried.code) == (refused, real.code)
+    assert told["code"] == code
+
+
+def test_a_dry_run_is_refused_to_whom_the_request_is(place: Place, bay: Commands, tmp_path: Path) -> None:
+    file = terms_of(place.world, tmp_path, {})
+    for who in (("bts", "steward"), ("dot", "auditor")):
+        ran = [bay("agreement", "request", "--file", file, "--json", *place.as_(*who), *dry) for dry in (("--dry-run",), ())]
+        assert ran[0].code == ran[1].code != 0
+        assert ran[0].json()["code"] == ran[1].json()["code"]
+
+
 def test_an_act_out_of_turn_is_a_conflict_that_says_what_is_possible(place: Place, bay: Commands, tmp_path: Path) -> None:
     file = terms_of(place.world, tmp_path, {})
     asked = bay("agreement", "request", "--file", file, "--json", *place.as_("dot", "analyst")).json()
     early = bay("agreement", "close", asked["id"], "--statement", "All is gone", *place.as_("dot", "steward"))
     assert (early.code, "(conflict)" in early.err, "Possible now: " in early.err) == (8, True, True)
+    named = early.err.partition("Possible now: ")[2].partition(".")[0].split("; ")
+    assert {each.partition(" (")[0] for each in named} <= set(agreement.commands), "each is a command"
     assert bay("agreement", "counter", asked["id"], "--file", file, *place.as_("bts", "steward")).code == 5
     approved = ("--role", "counsel", "--digest", asked["terms_sha256"])
     assert bay("agreement", "approve", asked["id"], *approved, *place.as_("bts", "steward")).code == 5

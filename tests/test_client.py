@@ -176,6 +176,7 @@ def test_every_address_of_the_api_has_a_method() -> None:
             lambda: client.required_approvals("bts"),
             lambda: client.require_approvals("bts", ["counsel"]),
             lambda: client.request_agreement(terms),
+            lambda: client.check_request(terms),
             lambda: client.agreement("AGR-1"),
             lambda: client.offer("AGR-1"),
             lambda: client.sign("AGR-1", "0"),

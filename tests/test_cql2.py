@@ -531,7 +531,7 @@ def test_an_unknown_column_is_refused_with_its_place_and_the_nearest_known_name(
     assert caught.value.places[0].hint == "dest"
     with pytest.raises(Invalid) as caught:
         cql2.check(cql2.parse("zzzzzzzz = 'x'"), COLUMNS)
-    assert caught.value.places[0].hint is None
+    assert "single quotes" in (caught.value.places[0].hint or ""), "what is near no name is most likely text"
 
 
 def test_a_null_test_and_a_constant_fit_every_column():

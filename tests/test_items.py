@@ -19,6 +19,8 @@ from conftest import FLIGHTS, Server, World, make_world, serving
 from baybridge.agreements import domains
 
 ITEMS = "/api/v1/collections/bts.flights/items"
+DESCENDING = "Write -delay: a - before a name is descending, and nothing is ascending."
+QUOTES = "Text is written in single quotes, 'text'; double quotes hold a column's name."
 COLUMNS = ["flight", "carrier", "tailnum", "origin", "delay"]
 
 
@@ -229,6 +231,10 @@ def test_life_is_evaluated_at_each_request(agreed: World, analyst: httpx2.Client
         ({"filter": "delay >"}, "filter_invalid", {"parameter": "filter", "column": 8}),
         ({"filter": "delay = 'UA'"}, "filter_invalid", {"parameter": "filter"}),
         ({"sortby": "-delai"}, "unknown_column", {"parameter": "sortby", "hint": "delay"}),
+        ({"sortby": "delay desc"}, "unknown_column", {"parameter": "sortby", "hint": DESCENDING}),
+        ({"sortby": "distance ASC"}, "unknown_column", {"parameter": "sortby", "hint": DESCENDING.replace("-delay", "distance")}),
+        ({"filter": 'carrier = "UA"'}, "unknown_column", {"parameter": "filter", "column": 11, "hint": QUOTES}),
+        ({"filter": "carrier = UA"}, "unknown_column", {"parameter": "filter", "column": 11, "hint": QUOTES}),
         ({"propertys": "delay"}, "unknown_parameter", {"parameter": "propertys", "hint": "properties"}),
         ({"limit": "0"}, "invalid_request", {"parameter": "limit"}),
         ({"limit": "10001"}, "invalid_request", {"parameter": "limit"}),
@@ -254,6 +260,15 @@ def test_a_list_of_names_is_read_in_time_that_grows_with_it_and_no_faster(reader
     answer = reader.get(ITEMS, params={"properties": text})
     assert answer.status_code == 400
     assert time.monotonic() - started < 5  # the expression that was here first took minutes
+
+
+def test_a_filter_over_a_masked_column_is_told_what_the_column_is_released_as(flights: World, served: Server) -> None:
+    flights.sign(flights.terms(columns=["flight", "departed"], masks={"departed": "year"}))
+    reader = served.client(flights.secrets["dot", "analyst"], purpose="noise-study")
+    problem = reader.get(ITEMS, params={"filter": "departed < DATE('2013-01-02')"}).json()
+    assert "released as its year, of type integer, and it is compared with a date" in problem["detail"]
+    assert problem["next_step"] == "Write a number without quotes, like 12 or 0.5."
+    assert reader.get(ITEMS, params={"filter": "departed = 2013"}).status_code == 200
 
 
 def test_a_token_bound_to_a_purpose_serves_no_other_not_even_its_owner(still: Still) -> None:

@@ -57,6 +57,14 @@ class Agree:
         with desk.entering_refusals(principal, "request", provider), desk.database.write() as connection:
             return moves.ask(desk, connection, principal, terms)
 
+    def check_request(self, principal: Principal, shape: TermsShape) -> Terms:
+        """The dry run of a request: it is refused where the request would be, and nothing is asked for."""
+        terms = Terms.parse(shape)
+        desk, provider = self.desk, terms.dataset.organization
+        with desk.entering_refusals(principal, "request", provider), desk.database.read() as connection:
+            moves.require_askable(desk, connection, principal, terms)
+        return terms
+
     def succeed(self, principal: Principal, agreement_id: str, shape: TermsShape | None) -> Agreement:
         """Begin the agreement that shall take this one's place, with these terms or its own: a renewal or an amendment."""
         terms = None if shape is None else Terms.parse(shape)

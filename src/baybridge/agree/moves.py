@@ -23,12 +23,16 @@ SIGNING = {Side.CONSUMER: Action.SIGN_AS_CONSUMER, Side.PROVIDER: Action.SIGN_AS
 
 def ask(desk: Desk, connection: sa.Connection, principal: Principal, terms: Terms, *, umbrella: str | None = None) -> Agreement:
     """A consumer asks for a new agreement."""
-    consumer, provider = principal.organization, terms.dataset.organization
-    require_asker(connection, principal, provider)
+    require_askable(desk, connection, principal, terms)
+    return _begin(desk, connection, principal, terms, Action.REQUEST, consumer=principal.organization, umbrella=umbrella)
+
+
+def require_askable(desk: Desk, connection: sa.Connection, principal: Principal, terms: Terms) -> None:
+    """Let pass the terms that the principal may ask for: the one check of a request and of its dry run."""
+    require_asker(connection, principal, terms.dataset.organization)
     _require_possible(desk, connection, principal, terms)
-    if consumer == provider:
+    if principal.organization == terms.dataset.organization:
         raise Invalid("terms_invalid", "An organization needs no agreement with itself: it reads its own datasets.")
-    return _begin(desk, connection, principal, terms, Action.REQUEST, consumer=consumer, umbrella=umbrella)
 
 
 def require_asker(connection: sa.Connection, principal: Principal, provider: str) -> None:

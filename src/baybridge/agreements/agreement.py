@@ -282,7 +282,7 @@ def transition(agreement: Agreement, action: Action, now: datetime) -> State:
     possible = "; ".join(possible_acts(before))
     raise Conflict(
         "conflict",
-        f"An agreement in state {agreement.shown_state(now)} cannot take the act {action}.",
+        f"Agreement {agreement.id} is in state {agreement.shown_state(now)}, in which this act is not possible.",
         advice=Advice(
             rule="An agreement moves only along its transition table.",
             who_can_change="the two parties",

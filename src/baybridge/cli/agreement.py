@@ -12,7 +12,6 @@ import msgspec
 from baybridge.cli.dataset import names
 from baybridge.cli.printing import next_move, table
 from baybridge.cli.session import Door, Session, door_options, read_json
-from baybridge.terms.terms import Terms
 from baybridge.wire.agreements import AgreementShape, AgreementsShape
 from baybridge.wire.terms import TermsShape
 
@@ -44,7 +43,7 @@ def agreement() -> None:
     metavar="DAYS",
     help="Days after the end to state the destruction in. [default: no date]",
 )
-@click.option("--dry-run", is_flag=True, help="Print the terms and their digest, and ask for nothing.")
+@click.option("--dry-run", is_flag=True, help="Check the terms, print them and their digest, and ask for nothing.")
 @door_options
 def request(session: Session, *, file: Path | None, dry_run: bool, **options: Any) -> None:
     """Ask a provider for an agreement with these terms."""
@@ -52,10 +51,9 @@ def request(session: Session, *, file: Path | None, dry_run: bool, **options: An
         raise click.UsageError("--file holds all terms: leave the other options out.")
     shape = _from_options(options) if file is None else read_json(file, TermsShape)
     if dry_run:
-        terms = Terms.parse(shape)
-        session.show(
-            {"terms": terms.shape(), "terms_sha256": terms.digest()}, [*_terms_lines(terms.shape()), f"  digest      {terms.digest()}"]
-        )
+        with session.door() as door:
+            checked = door.check_request(shape)
+        session.show(checked, [*_terms_lines(checked.terms), f"  digest      {checked.terms_sha256}"])
         return
     with session.door() as door:
         asked = door.request_agreement(shape)

@@ -24,6 +24,7 @@ from baybridge.http.rest.collections import rows_rejected
 from baybridge.http.server import serve
 from baybridge.http.shapes import (
     agreement_shape,
+    checked_terms_shape,
     collection_shape,
     job_shape,
     jobs_shape,
@@ -57,7 +58,7 @@ from baybridge.wire.collections import (
 from baybridge.wire.formats import parse_format
 from baybridge.wire.jobs import JobShape, JobsShape
 from baybridge.wire.principals import OrganizationShape, OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape, TokensShape
-from baybridge.wire.terms import TermsShape
+from baybridge.wire.terms import CheckedTermsShape, TermsShape
 
 _TIDY_SECONDS: Final = 60
 _LOG: Final = logging.getLogger("baybridge.worker")
@@ -312,6 +313,10 @@ class LocalOperator:
     def request_agreement(self, terms: TermsShape) -> AgreementShape:
         """Refused by the verb: the operator is party to no agreement. So are all acts below."""
         return self._shape(self.exchange.agree.request(LOCAL_OPERATOR, terms))
+
+    def check_request(self, terms: TermsShape) -> CheckedTermsShape:
+        """Refused as the request is."""
+        return checked_terms_shape(self.exchange.agree.check_request(LOCAL_OPERATOR, terms))
 
     def offer(self, agreement_id: str, terms: TermsShape | None = None) -> AgreementShape:
         """Offer terms."""

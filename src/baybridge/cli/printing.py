@@ -20,11 +20,12 @@ from baybridge.wire.collections import PublishReport
 from baybridge.wire.problems import PlaceShape, ProblemShape
 
 _MAX_PLACES: Final = 5
-_SPOKEN: Final = {
-    "not_signed_in": ("Send the header Authorization: Bearer TOKEN.", "Use --token-file FILE, or set BAYBRIDGE_TOKEN."),
-    "purpose_required": ("Send Baybridge-Purpose with one of:", "Use --purpose with one of:"),
-    "agreement_ambiguous": ("Send Baybridge-Agreement with one of:", "Use --agreement with one of:"),
-    "agreement_superseded": ("Send Baybridge-Agreement with", "Use --agreement"),
+_SPOKEN: Final[dict[str, dict[str, str]]] = {
+    "not_signed_in": {"Send the header Authorization: Bearer TOKEN.": "Use --token-file FILE, or set BAYBRIDGE_TOKEN."},
+    "purpose_required": {"Send Baybridge-Purpose with one of:": "Use --purpose with one of:"},
+    "agreement_ambiguous": {"Send Baybridge-Agreement with one of:": "Use --agreement with one of:"},
+    "agreement_superseded": {"Send Baybridge-Agreement with": "Use --agreement"},
+    "conflict": {"request (consumer)": "counter (consumer)", "successor (": "renew or amend ("},
 }
 """What a server tells in the words of HTTP, by code, and the same in the words of the command line."""
 
@@ -138,10 +139,12 @@ def next_move(state: str, provider: str, consumer: str, command: str) -> Iterato
 
 def _spoken(error: BaybridgeError) -> Advice:
     """The advice, with its next step in the words of the command line."""
-    of_http, of_commands = _SPOKEN.get(error.code, ("", ""))
-    if not of_http or error.advice.next_step is None:
+    step = error.advice.next_step
+    if step is None:
         return error.advice
-    return replace(error.advice, next_step=error.advice.next_step.replace(of_http, of_commands))
+    for of_http, of_commands in _SPOKEN.get(error.code, {}).items():
+        step = step.replace(of_http, of_commands)
+    return replace(error.advice, next_step=step)
 
 
 def _places(error: BaybridgeError) -> str:

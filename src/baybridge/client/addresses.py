@@ -57,6 +57,7 @@ class Addresses:
     agreement = Address(calls.agreements.agreement)
     agreement_text = Address(calls.agreements.agreement_text)
     request_agreement = Address(calls.agreements.request_agreement)
+    check_request = Address(calls.agreements.check_request)
     offer = Address(calls.agreements.offer)
     counter = Address(calls.agreements.counter)
     approve = Address(calls.agreements.approve)

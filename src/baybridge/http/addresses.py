@@ -65,7 +65,7 @@ from baybridge.wire.principals import (
     TokenShape,
     TokensShape,
 )
-from baybridge.wire.terms import TermsShape
+from baybridge.wire.terms import CheckedTermsShape, TermsShape
 
 GET: Final = partial(Address, "GET")
 POST: Final = partial(Address, "POST")
@@ -235,7 +235,12 @@ ADDRESSES: Final = (
     ),
     # Agreements.
     GET(_AGREEMENTS, agreements.listing, "The caller's agreements", SIGNED_IN, {200: AgreementsShape}),
-    POST(_AGREEMENTS, agreements.ask, "Ask for an agreement", _ASKER, {201: AgreementShape}, takes=TermsShape, codes=_TERMS),
+    POST(
+        *(_AGREEMENTS, agreements.ask, "Ask for an agreement", _ASKER, {201: AgreementShape, 200: CheckedTermsShape}),
+        takes=TermsShape,
+        parameters=agreements.ASK_PARAMETERS,
+        codes=_TERMS,
+    ),
     GET(_AGREEMENT, agreements.show, "An agreement", SIGNED_IN, {200: AgreementShape}),
     GET(f"{_AGREEMENT}/text", agreements.text, "The terms in plain words", SIGNED_IN, {200: _TEXT}, codes=("terms_not_understood",)),
     ACT(f"{_AGREEMENT}/offer", agreements.offer, "Offer terms", _STEWARD, {200: AgreementShape}, takes=OfferRequest, codes=_TERMS),

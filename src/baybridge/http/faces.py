@@ -133,6 +133,14 @@ def parameters(request: Request) -> dict[str, str]:
     return read
 
 
+def yes(given: dict[str, str], parameter: str) -> bool:
+    """Whether a parameter is `true`. Raise Invalid for anything but `true` and `false`."""
+    text = given.get(parameter, "false")
+    if text in {"true", "false"}:
+        return text == "true"
+    raise Invalid("invalid_request", f"{parameter} is true or false.", places=(Place(parameter, "true or false"),))
+
+
 def expected(request: Request) -> Expected:
     """What If-Match says of the state to be changed (RFC 9110, section 13.1.1). A weak tag names no state.
 

@@ -17,7 +17,7 @@ from baybridge.principals.principal import Organization, Principal, Token
 from baybridge.publish import Publication
 from baybridge.publish.purge import Plan
 from baybridge.publish.reading import Found, written
-from baybridge.terms.terms import format_instant
+from baybridge.terms.terms import Terms, format_instant
 from baybridge.wire.agreements import AgreementShape, ApprovalShape, SignatureShape, UmbrellaShape
 from baybridge.wire.collections import (
     ChangesMadeShape,
@@ -37,6 +37,12 @@ from baybridge.wire.jobs import JobShape, JobsShape
 from baybridge.wire.notices import NoticeShape
 from baybridge.wire.principals import OrganizationShape, PrincipalShape, TokenFactsShape, TokenShape
 from baybridge.wire.shape import LinkShape
+from baybridge.wire.terms import CheckedTermsShape
+
+
+def checked_terms_shape(terms: Terms) -> CheckedTermsShape:
+    """Terms that may be asked for, and the digest that would be signed."""
+    return CheckedTermsShape(terms=terms.shape(), terms_sha256=terms.digest())
 
 
 def etag(tag: str) -> str:

@@ -235,7 +235,7 @@ def _check_columns(ask: Ask, projection: Projection, version: Version, agreement
             return refusals.no_order(column, agreement)
     if ask.row_filter is not None:
         try:
-            cql2.check(ask.row_filter, projection.types)
+            cql2.check(ask.row_filter, projection.types, masks=projection.masks)
         except Invalid as wrong:
             return Refusal(wrong.code, wrong.detail, wrong.advice, wrong.places, None if agreement is None else agreement.id)
     return None

@@ -53,6 +53,11 @@ class Projection:
         """The released columns and their released types, in order."""
         return {column.name: column.released for column in self.columns}
 
+    @property
+    def masks(self) -> Mapping[str, str]:
+        """The mask of each released column that has one, as terms write it."""
+        return {column.name: str(column.mask) for column in self.columns if column.mask is not None}
+
     def digest(self, *, builder: str) -> str:
         """SHA-256 of manifest, canonical projection, key id and builder version: the name of the extract."""
         canonical = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,6 +15,8 @@ from baybridge.errors import CODES, Advice, BaybridgeError, Invalid, Place, Refu
 from baybridge.names import nearest
 from baybridge.policy.ask import Ask, UsedColumn
 from baybridge.principals.principal import Principal, Scope, scope_advice
+from baybridge.terms import cql2
+from baybridge.terms.columns import ColumnType
 from baybridge.terms.history import History
 
 
@@ -241,10 +243,19 @@ def unknown_column(column: UsedColumn, version: Version) -> Refusal:
                 column.parameter,
                 "no such column",
                 column.position,
-                nearest(column.name, version.schema.types),
+                _instead(column, version.schema.types),
             ),
         ),
     )
+
+
+def _instead(column: UsedColumn, columns: Mapping[str, ColumnType]) -> str | None:
+    """What most likely was meant by a name that is no column's."""
+    name, _, direction = column.name.rpartition(" ")
+    if column.parameter == "sortby" and name in columns and direction.upper() in {"ASC", "DESC"}:
+        return f"Write {'-' if direction.upper() == 'DESC' else ''}{name}: a - before a name is descending, and nothing is ascending."
+    near = nearest(column.name, columns)
+    return cql2.QUOTES if near is None and column.parameter == "filter" else near
 
 
 def no_order(column: UsedColumn, agreement: Agreement | None) -> Refusal:

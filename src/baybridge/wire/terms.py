@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from baybridge.wire.shape import RequestShape
+from baybridge.wire.shape import RequestShape, Shape
 
 
 class CodeListShape(RequestShape, frozen=True, kw_only=True):
@@ -33,3 +33,10 @@ class TermsShape(RequestShape, frozen=True, kw_only=True):
     requests_per_day: int | None = None
     rows_per_day: int | None = None
     destroy_within_days: int | None = None
+
+
+class CheckedTermsShape(Shape, frozen=True, kw_only=True):
+    """Terms that may be asked for, in the form in which they would be signed, and their digest."""
+
+    terms: TermsShape
+    terms_sha256: str

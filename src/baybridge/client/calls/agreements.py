@@ -5,6 +5,8 @@ An act with `if_match`, an agreement's `etag`, is done on the agreement in that 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
 from baybridge.client.call import Call, get, get_text, send
@@ -20,7 +22,7 @@ from baybridge.wire.agreements import (
     StatementRequest,
     TerminateRequest,
 )
-from baybridge.wire.terms import TermsShape
+from baybridge.wire.terms import CheckedTermsShape, TermsShape
 
 
 def agreements() -> Call[AgreementsShape]:
@@ -41,6 +43,11 @@ def agreement_text(agreement_id: str) -> Call[str]:
 def request_agreement(terms: TermsShape) -> Call[AgreementShape]:
     """Ask a provider for an agreement with these terms."""
     return send("POST", "/agreements", terms, AgreementShape)
+
+
+def check_request(terms: TermsShape) -> Call[CheckedTermsShape]:
+    """Whether these terms may be asked for: the dry run of `request_agreement`, refused where that would be."""
+    return replace(send("POST", "/agreements", terms, CheckedTermsShape), query={"dry_run": "true"})
 
 
 def offer(agreement_id: str, terms: TermsShape | None = None, *, if_match: str | None = None) -> Call[AgreementShape]:

@@ -11,9 +11,9 @@ from starlette.responses import PlainTextResponse, Response
 from baybridge.agree import Agree
 from baybridge.agreements.agreement import Agreement
 from baybridge.exchange import Exchange
-from baybridge.http.contract import only
-from baybridge.http.faces import bearer, body, call, expected, json_response, signed_in
-from baybridge.http.shapes import agreement_shape
+from baybridge.http.contract import Parameter, only
+from baybridge.http.faces import bearer, body, call, expected, json_response, parameters, signed_in, yes
+from baybridge.http.shapes import agreement_shape, checked_terms_shape
 from baybridge.principals.principal import Principal, Role
 from baybridge.wire.agreements import (
     AgreementsShape,
@@ -26,6 +26,8 @@ from baybridge.wire.agreements import (
     TerminateRequest,
 )
 from baybridge.wire.terms import TermsShape
+
+ASK_PARAMETERS: Final = (Parameter("dry_run", "Check the terms, and ask for nothing.", {"type": "boolean"}),)
 
 _Act = Callable[[Agree, Principal, str, str], Agreement]
 
@@ -54,8 +56,11 @@ async def text(request: Request) -> Response:
 
 
 async def ask(request: Request) -> Response:
-    """Answer POST /agreements: a request with terms."""
-    shape = await body(request, TermsShape)
+    """Answer POST /agreements: a request with terms; with dry_run, whether it would be taken."""
+    tried, shape, token = yes(parameters(request), "dry_run"), await body(request, TermsShape), bearer(request)
+    if tried:
+        checked = await call(request, lambda exchange: exchange.agree.check_request(signed_in(exchange, token), shape))
+        return json_response(checked_terms_shape(checked))
     return await _answer(request, lambda agree, principal, _: agree.request(principal, shape), status=201)
 
 

@@ -15,7 +15,7 @@ from baybridge.catalog.schema import parse_table_schema, queryables_schema, to_t
 from baybridge.errors import Advice, Conflict, Invalid, Place
 from baybridge.exchange import Exchange
 from baybridge.http.contract import Parameter
-from baybridge.http.faces import bearer, body, call, call_with_upload, caller, expected, json_response, parameters, signed_in, upload
+from baybridge.http.faces import bearer, body, call, call_with_upload, caller, expected, json_response, parameters, signed_in, upload, yes
 from baybridge.http.problems import problem_response
 from baybridge.http.shapes import collection_shape, publish_report, purge_shape, version_shape
 from baybridge.names import DatasetName
@@ -147,13 +147,13 @@ async def publish(request: Request) -> Response:
         chunks=upload(request, loop),
         null_words=("", *(word for word in given.get("null", "").split(",") if word)),
         key=tuple(name for name in given.get("key", "").split(",") if name),
-        accept_schema=_yes(given, "accept_schema"),
-        dry_run=_yes(given, "dry_run"),
-        suspend=_yes(given, "suspend"),
+        accept_schema=yes(given, "accept_schema"),
+        dry_run=yes(given, "dry_run"),
+        suspend=yes(given, "suspend"),
         expected=expected(request),
         mode=parse_mode(given.get("mode", Mode.REPLACE)),
         base=_whole(given, "base", None),
-        wanted=parse_wanted({each: given[each] for each in ASPECTS if each in given}, accept=_yes(given, "accept_reading")),
+        wanted=parse_wanted({each: given[each] for each in ASPECTS if each in given}, accept=yes(given, "accept_reading")),
         file_format=parse_format(given.get("format"), request.headers.get("content-type")),
     )
 
@@ -239,13 +239,6 @@ def _links(request: Request, given: dict[str, str], cursor: str | None) -> list[
     if cursor is None:
         return []
     return [LinkShape(rel="next", href=f"{request.url.path}?{urlencode({**given, 'cursor': cursor})}")]
-
-
-def _yes(given: dict[str, str], parameter: str) -> bool:
-    text = given.get(parameter, "false")
-    if text in {"true", "false"}:
-        return text == "true"
-    raise Invalid("invalid_request", f"{parameter} is true or false.", places=(Place(parameter, "true or false"),))
 
 
 def rows_rejected(publication: Publication) -> Conflict:

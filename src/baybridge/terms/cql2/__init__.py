@@ -31,6 +31,7 @@ from baybridge.terms.cql2.nodes import (
 )
 from baybridge.terms.cql2.parser import MAX_BYTES, MAX_CONDITIONS, MAX_NESTING, parse
 from baybridge.terms.cql2.printer import to_text
+from baybridge.terms.cql2.refusals import QUOTES
 
 __all__ = [
     "MAX_BYTES",
@@ -38,6 +39,7 @@ __all__ = [
     "MAX_IN_ITEMS",
     "MAX_JSON_BYTES",
     "MAX_NESTING",
+    "QUOTES",
     "Always",
     "And",
     "Between",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from baybridge.errors import Advice, Invalid, Place
@@ -23,7 +24,7 @@ from baybridge.terms.cql2.nodes import (
     leaves,
     properties_of,
 )
-from baybridge.terms.cql2.refusals import Wrong, refusal
+from baybridge.terms.cql2.refusals import QUOTES, Wrong, refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,14 @@ _NESTED: Final = {
     ),
 }
 
+_UNMASKED: Final[Mapping[str, str]] = MappingProxyType({})
 
-def check(tree: Filter, columns: Mapping[str, ColumnType]) -> None:
+
+def check(tree: Filter, columns: Mapping[str, ColumnType], *, masks: Mapping[str, str] = _UNMASKED) -> None:
     """Refuse a filter at the first place that names an unknown column, or compares one with a literal of another kind, or a struct or list.
 
-    `columns` are those that the caller may know: the hint for an unknown name is the nearest of them.
+    `columns` are those that the caller may know: the hint for an unknown name is the nearest of them. `masks` name the
+    mask of each that is compared as it is released, not as it is.
     Raise Invalid (`unknown_column`, `filter_invalid`) with the position of the name.
     """
     named = {name: reach.type for name, reach in reachable(columns).items()}
@@ -72,7 +76,7 @@ def check(tree: Filter, columns: Mapping[str, ColumnType]) -> None:
         if isinstance(leaf, ColumnComparison):
             _check_columns(leaf, column, named[leaf.other.name])
         else:
-            _check_literals(leaf, column)
+            _check_literals(leaf, column, masks.get(leaf.property.name))
 
 
 def _check_columns(leaf: ColumnComparison, column: ColumnType, other: ColumnType) -> None:
@@ -85,10 +89,11 @@ def _check_columns(leaf: ColumnComparison, column: ColumnType, other: ColumnType
     _check_order(leaf.operator, leaf.property, column)
 
 
-def _check_literals(leaf: Comparison | Like | Between | In, column: ColumnType) -> None:
+def _check_literals(leaf: Comparison | Like | Between | In, column: ColumnType, mask: str | None) -> None:
     fit = _FITS[column.kind]
     if leaf.kind is not fit.kind:
-        message = f"This column's type is {column}, and it is compared with a {leaf.kind.value}."
+        stands = f"This column's type is {column}" if mask is None else f"This column is released as its {mask}, of type {column}"
+        message = f"{stands}, and it is compared with a {leaf.kind.value}."
         raise refusal(Wrong(message, f"Write {fit.written}."), leaf.property.position)
     if isinstance(leaf, Comparison | Between):
         _check_order("<=" if isinstance(leaf, Between) else leaf.operator, leaf.property, column)
@@ -103,7 +108,7 @@ def _check_order(operator: Operator, place: Property, column: ColumnType) -> Non
 
 
 def _unknown(name: Property, columns: Mapping[str, ColumnType]) -> Invalid:
-    hint = nearest(name.name, columns)
+    hint = nearest(name.name, columns) or QUOTES
     return Invalid(
         "unknown_column",
         f"The filter names, at character {name.position}, a column or field that this dataset does not have.",

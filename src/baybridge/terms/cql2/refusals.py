@@ -27,10 +27,10 @@ ARITHMETIC: Final = Wrong(
     "Arithmetic (class Arithmetic Expressions) is not supported in a filter.",
     "Work the number out and compare the column with it: amount > 150.",
 )
-TWO_COLUMNS: Final = Wrong(
-    "IN, BETWEEN and LIKE compare a column with literals, not with another column.",
-    "Text is written in single quotes, 'text'; double quotes hold a column's name.",
-)
+QUOTES: Final = "Text is written in single quotes, 'text'; double quotes hold a column's name."
+"""The hint for a name that is no column's, nor near one: most likely it is text."""
+
+TWO_COLUMNS: Final = Wrong("IN, BETWEEN and LIKE compare a column with literals, not with another column.", QUOTES)
 NULL_LITERAL: Final = Wrong(
     "NULL equals nothing, so a comparison with it selects no row.", "Write: column IS NULL, or: column IS NOT NULL."
 )
