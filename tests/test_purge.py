@@ -5,6 +5,7 @@ The home is searched byte by byte, and by opening every database and Parquet fil
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -21,6 +22,9 @@ import duckdb
 import pytest
 from conftest import Server, World, make_world, serving, wait_until
 
+from baybridge.audit.entry import Kind
+from baybridge.audit.log import Draft
+from baybridge.audit.side import BATCH, Side
 from baybridge.catalog.dataset import State
 from baybridge.errors import BaybridgeError, Unavailable
 from baybridge.exchange import Exchange
@@ -32,6 +36,9 @@ from baybridge.publish.purge import Plan
 PEOPLE = DatasetName("bts", "people")
 AT = "/api/v1/collections/bts.people"
 MARKER = "Zq7Xmarker"
+QUESTION = f"name = '{MARKER}'".encode()
+QUESTIONS = BATCH * 2
+"""So many are erased in three batches with those of the readers, and a crash may come between two of them."""
 PURGE_AND_DIE = Path(__file__).with_name("launchers") / "purge_and_die.py"
 KEPT = b"id,name,place\n1,Ann,here\n2,Bob,there\n"
 MARKED = KEPT + b"3,%s,here\n4,Cid,%s\n" % (MARKER.encode(), MARKER.encode())
@@ -108,6 +115,9 @@ def make_marked(root: Path) -> World:
     world.sign(world.terms(dataset="bts.people", columns=["id", "name"], row_filter=None, masks={}, history="all"))
     with serving(root) as server:
         read_all(world, server)
+    asked = Draft("bts", Kind.DISCLOSURE, {"rows": 0, "side_sha256": hashlib.sha256(QUESTION).hexdigest()}, Side(QUESTION, str(PEOPLE), 1))
+    with world.exchange.database.write() as connection:
+        world.exchange.log.append_all(connection, "bts", [asked] * QUESTIONS)
     for left in (root / "scratch" / "publish-dead", root / "extracts" / f"{'ab' * 32}.making"):
         left.mkdir()
         (left / "upload.csv").write_bytes(MARKED)
@@ -187,7 +197,7 @@ def test_a_dry_run_says_what_goes_and_destroys_nothing(home: Path) -> None:
     before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file() and not path.name.startswith("catalog")}
     with Exchange.open(home) as exchange:
         plan = exchange.purge.plan(LOCAL_OPERATOR, PEOPLE, 1)
-    assert (plan.versions, plan.rows, plan.objects, plan.shared, plan.extracts, plan.side_records) == ((1,), 4, 2, 0, 2, 2)
+    assert (plan.versions, plan.rows, plan.objects, plan.shared, plan.extracts, plan.side_records) == ((1,), 4, 2, 0, 2, 2 + QUESTIONS)
     assert plan.bytes == len(MARKED) + sum(len(data) for path, data in before.items() if holds_marker(path, data))
     assert {path: path.read_bytes() for path in before} == before
     assert state(home) == "withdrawn"
