@@ -186,7 +186,7 @@ def refusal(client: httpx2.Client, address: str = ITEMS, **parameters: str) -> t
     answer = client.get(address, params=parameters)
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     problem = answer.json()
-    assert problem["rule"]
+    assert problem.get("rule"), problem
     assert problem["who_can_change"]
     assert problem["next_step"]
     return answer.status_code, problem["code"]

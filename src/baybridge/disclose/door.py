@@ -126,7 +126,7 @@ class Disclose:
             try:
                 leaving, draft = compute(granted)
             except Exception as failure:
-                if self._stands(granted) and (isinstance(failure, Unavailable) or self._are_present(granted)):
+                if self._stands(granted) and (isinstance(failure, Invalid | Unavailable) or self._are_present(granted)):
                     raise
                 continue  # what it was reading from was withdrawn, purged or collected meanwhile: decide again
             if draft is None:
