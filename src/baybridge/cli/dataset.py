@@ -34,6 +34,7 @@ class _Upload:
     suspend: bool
     mode: str
     base: int | None
+    sheet: str | None
 
     def send(self, door: Door) -> PublishReport:
         source = sys.stdin.buffer if str(self.file) == "-" else told(self.file)
@@ -47,6 +48,7 @@ class _Upload:
             suspend=self.suspend,
             mode=self.mode,
             base=self.base,
+            sheet=self.sheet,
         )
 
 
@@ -67,6 +69,7 @@ class _Upload:
     help="What FILE is: all rows of the next version, or rows to add to the latest, put in by key, or delete by key. [default: replace]",
 )
 @click.option("--base", type=int, metavar="N", help="The version that FILE follows: where another is the latest, nothing is published.")
+@click.option("--sheet", metavar="NAME", help="The sheet of an Excel workbook, where it has several.")
 @click.option("--title", help="The dataset's title.")
 @click.option("--description", help="What the dataset is.")
 @click.option(
@@ -90,15 +93,16 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     dry_run: bool,
     mode: str,
     base: int | None,
+    sheet: str | None,
     title: str | None,
     description: str | None,
     access: str | None,
     rejects: Path | None,
 ) -> None:
-    """Publish a CSV as the next version of DATASET.
+    """Publish a table as the next version of DATASET.
 
-    FILE is read as a stream; - is standard input. Nothing is published while one cell does not fit the schema: exit code 8 says so, also
-    for a dry run.
+    FILE is CSV, alone or in gzip or zip, or an Excel workbook (.xlsx). It is read as a stream; - is standard input.
+    Nothing is published while one cell does not fit the schema: exit code 8 says so, also for a dry run.
     """
     if schema is not None and dry_run:
         raise click.UsageError("--dry-run writes nothing, and a schema is checked by declaring it: give one of --dry-run and --schema.")
@@ -108,7 +112,7 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
         raise click.UsageError("--schema-change confirms another schema: give it with --schema FILE.")
     given = None if schema is None else read_json(schema, dict[str, Any])
     declaration = DeclareRequest(title=title, description=description, access=access, schema=given, schema_change=schema_change)
-    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base)
+    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base, sheet)
     with session.door() as door:
         if not dry_run:
             _declare(door, upload, declaration)
@@ -255,6 +259,7 @@ def _report_lines(report: PublishReport, rejects: Path | None, *, schema: bool) 
     yield f"  source         {report.source_bytes:,} bytes, sha256 {report.source_sha256}"
     if report.entry is not None:
         yield f"  entry          {report.dataset.partition('.')[0]}/{report.entry}"
+    yield from (f"  {note}" for note in report.notes)
     found = Counter((each.column or "(row)", each.rule) for each in report.rejects)
     if found:
         yield ""

@@ -195,8 +195,9 @@ class LocalOperator:
         suspend: bool = False,
         mode: str = "replace",
         base: int | None = None,
+        sheet: str | None = None,
     ) -> PublishReport:
-        """Make a CSV the dataset's next version. Raise RowsRejected, with the report, where cells do not fit."""
+        """Make a file the dataset's next version. Raise RowsRejected, with the report, where cells do not fit."""
         upload = Upload(
             chunks=chunks(source),
             null_words=("", *(word for word in null if word)),
@@ -206,6 +207,7 @@ class LocalOperator:
             suspend=suspend,
             mode=parse_mode(mode),
             base=base,
+            sheet=sheet,
         )
         publication = self.exchange.publish.publish(LOCAL_OPERATOR, DatasetName.parse(dataset), upload)
         report = publish_report(publication)

@@ -238,4 +238,5 @@ def publish_report(publication: Publication) -> PublishReport:
             deleted=publication.changes.deleted,
             unmatched=publication.changes.unmatched,
         ),
+        notes=list(publication.notes),
     )

@@ -263,3 +263,4 @@ class PublishReport(Shape, frozen=True, kw_only=True):
     entry: int | None
     suspends: list[SuspensionShape]
     changes: ChangesMadeShape
+    notes: list[str]

@@ -79,13 +79,14 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
     suspend: bool = False,
     mode: str = "replace",
     base: int | None = None,
+    sheet: str | None = None,
 ) -> Call[PublishReport]:
-    """Send a CSV as the dataset's next version, as it is read. Raise RowsRejected, with the report, where cells do not fit.
+    """Send a file as the dataset's next version, as it is read. Raise RowsRejected, with the report, where cells do not fit.
 
     `null` are the words that mean null beside the empty one, `key` the columns of the key; both only count while the dataset has
     no schema. `suspend` suspends the agreements that lose a column by it. A dry run answers with its report, whatever it finds, and
     writes nothing. `mode` is `replace`, or `append`, `upsert` or `delete`, which change the latest version; `base` is its number, and
-    where it is not, nothing is changed.
+    where it is not, nothing is changed. `sheet` names one of a workbook that has several.
     """
     if any("," in each for each in (*null, *key)):
         raise Invalid("invalid_request", "null and key take words without a comma; declare a schema that has them instead.")
@@ -97,6 +98,7 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
         "suspend": "true" if suspend else "",
         "mode": "" if mode == "replace" else mode,
         "base": "" if base is None else f"{base:d}",
+        "sheet": sheet or "",
     }
     return Call(
         method="POST",

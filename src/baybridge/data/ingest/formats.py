@@ -8,12 +8,14 @@ from pathlib import Path
 from baybridge.catalog.schema import Schema
 from baybridge.data.ingest.csv_source import read_source
 from baybridge.data.ingest.source import Source
+from baybridge.data.ingest.workbook import open_sheet
 
 
 class Format(StrEnum):
     """The formats of files that rows come in."""
 
     CSV = "csv"
+    XLSX = "xlsx"
 
 
 def open_source(path: Path, file_format: Format, schema: Schema | None, *, scratch: Path) -> Source:  # noqa: ARG001 -- see below
@@ -24,3 +26,5 @@ def open_source(path: Path, file_format: Format, schema: Schema | None, *, scrat
     match file_format:
         case Format.CSV:
             return read_source(path)
+        case Format.XLSX:  # a sheet that was read into a folder
+            return open_sheet(path)

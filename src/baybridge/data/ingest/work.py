@@ -9,19 +9,22 @@ from typing import Final
 
 from baybridge.catalog.dataset import Mode
 from baybridge.catalog.schema import Schema
+from baybridge.data.ingest.formats import Format
 from baybridge.data.ingest.order import UPLOAD, Changes, Order, Outcome
 from baybridge.data.ingest.parts import Written, press
 from baybridge.data.ingest.profile import profile, propose
 from baybridge.data.ingest.stage import Staged, stage
+from baybridge.data.ingest.unpack import is_workbook, unpack
+from baybridge.data.ingest.workbook import no_sheets, read_sheet
 
 _NOTHING: Final = Written((), (), Changes(inserted=0))
 
 
 def work(folder: Path, order: Order) -> Outcome:
     """Do what is ordered with the file `upload` in the folder. Raise what its parts raise, first of all Invalid (`file_unreadable`)."""
-    source, memory = folder / UPLOAD, order.limits.memory
+    memory = order.limits.memory
+    source, form, notes = _opened(folder, order)
     null_words = order.null_words if order.schema is None else order.schema.null_words
-    form = order.file_format
     profiled = profile(source, scratch=folder, file_format=form, null_words=null_words, memory_limit=memory)
     schema = order.schema or propose(profiled, order.key)
     taken = order.base if order.mode is Mode.APPEND else ()
@@ -38,7 +41,19 @@ def work(folder: Path, order: Order) -> Outcome:
         changes=written.changes,
         kept=written.kept,
         parts=written.parts,
+        notes=notes,
     )
+
+
+def _opened(folder: Path, order: Order) -> tuple[Path, Format, tuple[str, ...]]:
+    """Where what is to be read stands, unpacked, in which format, and what the report says of that. A workbook shows itself as one."""
+    unpacked = unpack(folder / UPLOAD, folder / "unpacked", order.limits)
+    if not is_workbook(unpacked.path):
+        if order.sheet is not None:
+            raise no_sheets()
+        return unpacked.path, order.file_format, unpacked.notes
+    sheet = read_sheet(unpacked.path, order.sheet, folder / "sheet", order.limits)
+    return sheet.folder, Format.XLSX, sheet.notes
 
 
 def _of_upload(schema: Schema, mode: Mode) -> Schema:

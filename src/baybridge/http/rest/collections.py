@@ -40,6 +40,7 @@ PUBLISH_PARAMETERS: Final = (
     Parameter("dry_run", "Say what would happen, and change nothing.", {"type": "boolean"}),
     Parameter("suspend", "Suspend the agreements that name a column which the version drops or retypes.", {"type": "boolean"}),
     Parameter("mode", "All rows, or what is appended, upserted or deleted by key.", {"type": "string", "enum": [*Mode]}),
+    Parameter("sheet", "The sheet of an Excel workbook, where it has several."),
     Parameter("base", "The version that is changed: the latest, or nothing is.", {"type": "integer", "minimum": 1}),
 )
 MAX_LISTED: Final = 1000
@@ -124,7 +125,7 @@ async def declare(request: Request) -> Response:
 
 
 async def publish(request: Request) -> Response:
-    """Answer POST /collections/{dataset}/versions: the body is the CSV, read as it arrives."""
+    """Answer POST /collections/{dataset}/versions: the body is the file, read as it arrives."""
     given = parameters(request)
     name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
     loop = asyncio.get_running_loop()
@@ -138,6 +139,7 @@ async def publish(request: Request) -> Response:
         expected=expected(request),
         mode=parse_mode(given.get("mode", Mode.REPLACE)),
         base=_whole(given, "base", None),
+        sheet=given.get("sheet"),
     )
 
     def act(exchange: Exchange) -> Publication:
