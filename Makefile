@@ -42,8 +42,9 @@ $(DEMO)/made: | $(READY)
 	touch $@
 
 .PHONY: test
-test: system lint doccheck longest  ## Everything CI runs: the fast checks, then all tests.
+test: system lint doccheck longest  ## Everything CI runs: the fast checks, then all tests; those with a catalog again on PostgreSQL.
 	$(BIN)/pytest -n 2 --dist loadgroup --durations 10
+	TEST_CATALOG=postgresql $(BIN)/pytest -n 2 --dist loadgroup --durations 10
 
 .PHONY: check
 check: system lint doccheck longest  ## The fast part of `make test`, under three minutes.
@@ -90,7 +91,7 @@ lock: $(READY)  ## Renew the hash-pinned requirements from the ranges of pyproje
 
 .PHONY: system
 system:  ## Install the Debian packages that the tests need, or say which.
-	@PYTHON=$(PYTHON) tools/system python git strace go
+	@PYTHON=$(PYTHON) tools/system python git strace go postgresql
 
 .PHONY: clean
 clean:  ## Remove everything that the other targets made.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +20,8 @@ from pathlib import Path
 import httpx2
 import pytest
 from hypothesis import HealthCheck, settings
+from once import is_once, uses_a_world
+from postgres import Cluster
 
 from baybridge.agreements.agreement import Agreement
 from baybridge.catalog.dataset import Access
@@ -33,10 +38,36 @@ settings.register_profile("default", deadline=None, print_blob=True, suppress_he
 settings.register_profile("prove", parent=settings.get_profile("default"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+ON_POSTGRESQL = os.environ.get("TEST_CATALOG") == "postgresql"
+_CLUSTERS: list[Cluster] = []
+
+
+def cluster() -> Cluster:
+    """This process's PostgreSQL, started when it is first needed."""
+    if not _CLUSTERS:
+        _CLUSTERS.append(Cluster())
+        _CLUSTERS[0].make()
+    return _CLUSTERS[0]
+
+
+def pytest_unconfigure() -> None:
+    for each in _CLUSTERS:
+        each.remove()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The second pass runs what uses a world, and leaves out what is about SQLite's file, or slow and not about the catalog."""
+    if ON_POSTGRESQL:
+        chosen = [item for item in items if uses_a_world(item) and not is_once(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+
 PROVIDER = "bts"
 CONSUMER = "dot"
 ROLES = ("steward", "signatory", "analyst", "auditor", "admin")
 OFFICERS = ("privacy_officer", "security_officer", "counsel")
+FOLDER = tempfile.TemporaryDirectory(prefix="baybridge-worlds-")
 
 FLIGHTS = b"""flight,carrier,tailnum,origin,dest,delay,distance,departed
 1,UA,N14228,EWR,IAH,2,1400.5,2013-01-01T10:00:00Z
@@ -137,11 +168,44 @@ def page_request(ask: Ask, encode: Callable[[Encodable], bytes], *, limit: int =
     )
 
 
-def make_world(root: Path, *organizations: str) -> World:
-    world = World(root, Exchange.make(root, origin="exchange.example"))
-    for organization in organizations or (PROVIDER, CONSUMER):
-        world.add_organization(organization)
-    return world
+@dataclass(frozen=True)
+class Kind:
+    """Worlds that are made alike: a home that is not open, and the people in it."""
+
+    home: Path
+    people: dict[tuple[str, str], Principal]
+    secrets: dict[tuple[str, str], str]
+    catalog: str = ""
+
+    def copy(self, root: Path) -> World:
+        shutil.copytree(self.home, root)
+        if self.catalog:
+            settings = root / "baybridge.toml"
+            settings.write_text(settings.read_text().replace(self.catalog, cluster().database(self.catalog)))
+        return World(root, Exchange.open(root), dict(self.people), dict(self.secrets))
+
+
+@functools.cache
+def kind_of_worlds(*organizations: str, on_postgresql: bool, published: bool = False) -> Kind:
+    """Made once in a run, so that a test costs a copy of files. Worlds of one kind have the same keys and the same tokens."""
+    home = Path(tempfile.mkdtemp(dir=FOLDER.name)) / "home"
+    if published:
+        world = kind_of_worlds(*organizations, on_postgresql=on_postgresql).copy(home)
+    else:
+        catalog = cluster().database() if on_postgresql else ""
+        world = World(home, Exchange.make(home, origin="exchange.example", catalog=catalog))
+    if published:
+        world.publish("bts.flights", FLIGHTS, key=("flight",))
+    else:
+        for organization in organizations:
+            world.add_organization(organization)
+    world.exchange.close()
+    return Kind(home, world.people, world.secrets, world.exchange.settings.catalog)
+
+
+def make_world(root: Path, *organizations: str, on_postgresql: bool = ON_POSTGRESQL) -> World:
+    """A world in that folder; its catalog is one on PostgreSQL in the second pass of `make test`."""
+    return kind_of_worlds(*(organizations or (PROVIDER, CONSUMER)), on_postgresql=on_postgresql).copy(root)
 
 
 @pytest.fixture
@@ -150,13 +214,18 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = make_world(tmp_path / "home")
     yield made
     made.exchange.close()
+    if ON_POSTGRESQL:
+        cluster().drop(made.exchange.settings.catalog)
 
 
 @pytest.fixture
-def flights(world: World) -> World:
+def flights(tmp_path: Path) -> Iterator[World]:
     """The same with seven flights in bts.flights, under the key flight."""
-    world.publish("bts.flights", FLIGHTS, key=("flight",))
-    return world
+    made = kind_of_worlds(PROVIDER, CONSUMER, on_postgresql=ON_POSTGRESQL, published=True).copy(tmp_path / "home")
+    yield made
+    made.exchange.close()
+    if ON_POSTGRESQL:
+        cluster().drop(made.exchange.settings.catalog)
 
 
 @dataclass(frozen=True)

@@ -69,5 +69,6 @@ def shapes(draw: st.DrawFn, **fixed: Any) -> TermsShape:
         "pseudonym_domain": draw(st.none() | NAMES) if linkage else None,
         "requests_per_day": draw(LIMITS),
         "rows_per_day": draw(LIMITS),
+        "destroy_within_days": draw(st.none() | st.integers(1, 3650)),
     }
     return TermsShape(**drawn | fixed)

@@ -395,14 +395,14 @@ def reaches(deal: Deal, version: int, latest: int) -> bool:
 def expected(table: Table, provider: str, deals: Sequence[Deal], reading: Reading, *, latest: int, public: bool) -> Expected:
     asker = reading.asker
     reads = asker is not None and asker.role in {"analyst", "steward"}
+    if asker is not None and asker.bound is not None and reading.purpose not in {None, asker.bound}:
+        return Expected(codes=frozenset({"purpose_not_allowed"}))
     if public or (asker is not None and asker.organization == provider and reads):
         return _columns(table, None, reading)
     if asker is None:
         return Expected(codes=frozenset({"not_signed_in"}))
     if not reads:
         return Expected(codes=frozenset({"role_required"}))
-    if asker.bound is not None and reading.purpose not in {None, asker.bound}:
-        return Expected(codes=frozenset({"purpose_not_allowed"}))
     mine = [deal for deal in deals if deal.consumer == asker.organization and reading.agreement in {None, deal.id}]
     purpose = reading.purpose or asker.bound
     live = [deal for deal in mine if deal.is_live()]

@@ -22,8 +22,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from baybridge.audit.checkpoint import Checkpoint, sign
 from baybridge.audit.entry import MAX_ENTRY_BYTES, Kind
-from baybridge.audit.log import Draft, always, entries
+from baybridge.audit.log import Draft, always
 from baybridge.audit.merkle import Frontier, leaf_hash
+from baybridge.audit.side import Side
+from baybridge.audit.store import entries
 from baybridge.exchange import Exchange
 from baybridge.principals.principal import LOCAL_OPERATOR
 
@@ -47,7 +49,9 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Kept:
     folder = tmp_path_factory.mktemp("audit")
     world = make_world(folder / "home", PROVIDER)
     for number in range(ENTRIES):
-        world.exchange.log.record(Draft(PROVIDER, Kind.DISCLOSURE, {"rows": number, "side_sha256": sha256(SIDE).hexdigest()}, SIDE), always)
+        world.exchange.log.record(
+            Draft(PROVIDER, Kind.DISCLOSURE, {"rows": number, "side_sha256": sha256(SIDE).hexdigest()}, Side(SIDE)), always
+        )
     (folder / "kept.checkpoint").write_text(world.exchange.watch.checkpoint(PROVIDER))
     world.exchange.close()
     return Kept(folder / "home", folder / "kept.checkpoint")

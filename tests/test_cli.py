@@ -430,8 +430,7 @@ def test_a_table_is_aligned_and_cuts_nothing() -> None:
     assert printable("é — 日本 \u202e\x00") == "é — 日本 \\u202e\\x00"
 
 
-@pytest.mark.parametrize("as_json", [(), ("--json",)])
-def test_what_to_do_next_is_told_in_the_words_of_the_command_line(tmp_path: Path, bay: Commands, as_json: tuple[str, ...]) -> None:
+def test_what_to_do_next_is_told_in_the_words_of_the_command_line(tmp_path: Path, bay: Commands) -> None:
     world, token = make_world(tmp_path / "home"), tmp_path / "token"
     world.publish("bts.flights", FLIGHTS, key=("flight",))
     token.write_text(world.secrets["dot", "analyst"])
@@ -449,9 +448,10 @@ def test_what_to_do_next_is_told_in_the_words_of_the_command_line(tmp_path: Path
     }
     with serving(world.root) as server:
         for words, options in asked.items():
-            ran = bay("get", "bts.flights", *options, "--url", server.url, *as_json)
-            told = ran.out if as_json else ran.err
-            assert (words in told, "Send " in told) == (True, False), told
+            for as_json in ((), ("--json",)):
+                ran = bay("get", "bts.flights", *options, "--url", server.url, *as_json)
+                told = ran.out if as_json else ran.err
+                assert (words in told, "Send " in told) == (True, False), told
     world.exchange.close()
 
 
@@ -561,6 +561,7 @@ def test_an_auditor_verifies_over_http_and_a_stray_checkpoint_is_a_finding(place
     assert (over_http.code, on_home.code, on_home.json()["strays"]) == (9, 9, [str(stray)])
 
 
+@pytest.mark.slow
 def test_help_and_version_need_no_server_part_and_a_home_says_what_is_missing(tmp_path: Path) -> None:
     """Everything is hidden that only baybridge[server] installs."""
     hiding = tmp_path / "hiding"
@@ -590,6 +591,7 @@ main()
         assert (ran.returncode, "pip install 'baybridge[server]'" in ran.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_server_says_where_it_serves_and_ends_well_and_quietly(tmp_path: Path, start: Start) -> None:
     world = make_world(tmp_path / "home")
     world.publish("bts.flights", FLIGHTS, key=("flight",))
@@ -609,6 +611,7 @@ def test_a_server_says_where_it_serves_and_ends_well_and_quietly(tmp_path: Path,
     assert (serve.returncode, out, err) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_a_publication_leaves_nothing_on_standard_error(place: Place, tmp_path: Path, start: Start) -> None:
     """The engine's bindings complain at exit about what was left open."""
     file = tmp_path / "f.csv"
@@ -621,6 +624,7 @@ def test_a_publication_leaves_nothing_on_standard_error(place: Place, tmp_path: 
     assert (done.returncode, unreadable.returncode) == (0, 2)
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_ends_with_130_and_leaves_nothing(place: Place, start: Start) -> None:
     waiting = start("publish", "bts.flights", "-", "--home", place.world.root, stdin=subprocess.PIPE)
     scratch = place.world.root / "scratch"
@@ -635,6 +639,7 @@ def test_an_interrupted_command_ends_with_130_and_leaves_nothing(place: Place, s
     assert list(scratch.glob("publish-*")) == []
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(place: Place, start: Start) -> None:
     rows = start("get", "bts.many", "--all", "--format", "csv", environment={"BAYBRIDGE_URL": place.server.url})
     assert rows.stdout is not None

@@ -20,6 +20,7 @@ from conftest import FLIGHTS, Server, World, make_world, serving
 from baybridge.client import Client, RowsRejected, exceptions
 from baybridge.errors import BaybridgeError, Conflict, Corrupt, Invalid, NotFound, Refused, Unavailable
 from baybridge.http.app import ROUTES
+from baybridge.wire.audit import CheckpointCopyRequest
 from baybridge.wire.collections import DeclareRequest, ItemsShape
 from baybridge.wire.shape import LinkShape
 from baybridge.wire.terms import TermsShape
@@ -117,6 +118,8 @@ def test_every_address_of_the_api_has_a_method() -> None:
         terms = TermsShape(dataset="a.b", columns=["c"], purposes=["p"], provider_authority="x", consumer_authority="y", start="s", end="e")
         calls = [
             client.whoami,
+            lambda: client.witnessed("bts"),
+            lambda: client.witness("bts", CheckpointCopyRequest(key="", checkpoints={})),
             client.organizations,
             lambda: client.principals("bts"),
             lambda: client.add_principal("bts", "n", roles=["steward"]),

@@ -14,13 +14,23 @@ import pytest
 from conftest import FLIGHTS, OFFICERS, Server, World, make_world, serving
 
 from baybridge.agreements.umbrellas import Umbrella
+from baybridge.audit.checkpoint import encode_base64
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
 from baybridge.errors import CODES
 from baybridge.http.app import ROUTES
 from baybridge.names import DatasetName
 from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.wire.agreements import AgreementShape, AgreementsShape, ApprovalsShape, UmbrellaShape, UmbrellasShape
-from baybridge.wire.audit import ConsistencyShape, EntriesShape, ErasureShape, InclusionShape, KeysShape, VerifierShape
+from baybridge.wire.audit import (
+    CheckpointCopyRequest,
+    CheckpointCopyShape,
+    ConsistencyShape,
+    EntriesShape,
+    ErasureShape,
+    InclusionShape,
+    KeysShape,
+    VerifierShape,
+)
 from baybridge.wire.collections import (
     ChangesShape,
     CollectionShape,
@@ -150,6 +160,8 @@ CONTRACTS: Final[dict[str, Contract]] = {
     f"GET {API}/audit/{{organization}}/proof/inclusion": Contract(None, InclusionShape, query="index=0", public=True),
     f"GET {API}/audit/{{organization}}/proof/consistency": Contract(None, ConsistencyShape, query="from=1", public=True),
     f"GET {API}/audit/{{organization}}/receipts/{{index}}": Contract(("bts", "auditor"), None),
+    f"GET {API}/witness/{{organization}}": Contract(None, CheckpointCopyShape, public=True),
+    f"PUT {API}/witness/{{organization}}": Contract(("bts", "auditor"), CheckpointCopyShape, {"key": "KEY", "checkpoints": "NOTES"}),
     f"DELETE {API}/audit/{{organization}}/side-records": Contract(("bts", "admin"), ErasureShape, query="stop=1"),
 }
 
@@ -178,6 +190,7 @@ class Stage:
     people: dict[str, str]
     digest: str
     umbrellas: dict[str, Umbrella]
+    witnessed: dict[str, Any]
 
     def send(self, address: str, *, token: str | None, query: str = "") -> httpx2.Response:
         method, _, template = address.partition(" ")
@@ -201,7 +214,9 @@ class Stage:
         if isinstance(body, dict):
             principal = self.world.person("bts", "analyst").id
             body = {
-                name: {"DIGEST": self.digest, "COVER": self.umbrellas["sign"].digest(), "PRINCIPAL": principal}.get(str(value), value)
+                name: {**self.witnessed, "DIGEST": self.digest, "COVER": self.umbrellas["sign"].digest(), "PRINCIPAL": principal}.get(
+                    str(value), value
+                )
                 for name, value in body.items()
             }
         content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
@@ -247,8 +262,18 @@ def make_stage(root: Path) -> Iterator[Stage]:
     world.exchange.watch.sign_new()
     with serving(world.root) as server:
         people, digest = make_people(world), agreements["sign"].terms_sha256
-        yield Stage(world, server, {name: each.id for name, each in agreements.items()}, people, digest, umbrellas)
+        kept = keep_checkpoints(world)
+        witnessed = {"KEY": kept.key, "NOTES": kept.checkpoints}
+        yield Stage(world, server, {name: each.id for name, each in agreements.items()}, people, digest, umbrellas, witnessed)
     world.exchange.close()
+
+
+def keep_checkpoints(world: World) -> CheckpointCopyShape:
+    """Keep, for bts, checkpoints of its log as if it were another server's."""
+    watch = world.exchange.watch
+    key = encode_base64(watch.key.public_key().public_bytes_raw())
+    brought = CheckpointCopyRequest(key=key, checkpoints={"bts": watch.latest("bts")})
+    return world.exchange.witness.keep(world.person("bts", "auditor"), "bts", brought)
 
 
 def make_people(world: World) -> dict[str, str]:

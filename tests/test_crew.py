@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("crew")]
 API = "/api/v1"
 OPEN = f"{API}/collections/bts.open/items"
 MANY = f"{API}/collections/bts.many/items"
+UPLOADS = f"{API}/collections/bts.flights/versions?dry_run=true"
 TINY = 4096
 PAUSE = 3.0
 LIMITS = {"BAYBRIDGE_EXTRACT_WAIT_SECONDS": "120", "BAYBRIDGE_UPLOAD_PAUSE_SECONDS": str(PAUSE)}
@@ -45,7 +46,7 @@ class Shown:
         """An upload of which nothing has come but its head."""
         wire = self.wire()
         steward = self.world.secrets["bts", "steward"]
-        wire.ask(f"{API}/collections/bts.flights/versions?dry_run=true", method="POST", token=steward, content_length="1000", **headers)
+        wire.ask(UPLOADS, method="POST", token=steward, content_length="1000", **headers)
         return wire
 
     def status(self, path: str) -> int:
@@ -128,6 +129,14 @@ def test_no_number_of_stalled_uploads_keeps_an_act_from_being_done(shown: Shown)
             wire.socket.sendall(reason)
             assert wire.head().status == 200
         assert time.monotonic() - began < PAUSE
+    wait_until(lambda: takes_uploads(shown), seconds=30)  # an upload whose client has left has its place until its turn comes
+
+
+def takes_uploads(shown: Shown) -> bool:
+    """Whether an upload is read, which one that finds no place is not."""
+    with shown.wire() as wire:
+        wire.ask(UPLOADS, method="POST", token=shown.world.secrets["bts", "steward"], content_length="0")
+        return wire.head().status != 503
 
 
 @pytest.mark.parametrize("headers", [{}, {"idempotency_key": "stalled"}], ids=["plain", "with a key"])

@@ -105,7 +105,7 @@ def test_a_setting_that_does_not_parse_fails_and_the_rest_is_not_looked_at(home:
         file.write("colour = 'blue'\n")
     code, checks, _ = examine(home.root)
     assert code == 9
-    assert not_well(checks) == {"settings": "fail", **dict.fromkeys(doctor.OPENED, "warn")}
+    assert not_well(checks) == {"settings": "fail", "objects_folder": "warn", **dict.fromkeys(doctor.OPENED, "warn")}
     assert "no setting colour" in checks["settings"]["evidence"]
 
 
@@ -314,4 +314,4 @@ def test_what_is_not_well_is_told_to_people_with_what_mends_it(home: World, capf
     at = next(index for index, line in enumerate(lines) if line.startswith("fail  objects: "))
     assert lines[at + 1].startswith("        try:   cp -p BACKUP/objects/")
     assert lines[at + 2] == f"        docs:  {doctor.DOCS}#objects"
-    assert err == "1 of 14 checks failed.\n"
+    assert err == "1 of 15 checks failed.\n"

@@ -18,7 +18,7 @@ from conftest import World
 from raw_http import Reply, Wire
 
 from baybridge.audit.entry import decode
-from baybridge.audit.log import entries
+from baybridge.audit.store import entries
 
 pytestmark = pytest.mark.slow
 

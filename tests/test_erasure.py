@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from conftest import PROVIDER, World, make_world, serving
 
-from baybridge.audit import log as audit_log
+from baybridge.audit import side as audit_side
+from baybridge.audit import store as audit_store
 from baybridge.audit.counts import PER_ENTRY, Counted, facts_of
 from baybridge.audit.entry import MAX_ENTRY_BYTES, Kind, encode
 from baybridge.audit.log import Draft, always
+from baybridge.audit.side import Side
 from baybridge.errors import CODES, BaybridgeError
 from baybridge.exchange import Exchange
 from baybridge.principals.principal import LOCAL_OPERATOR
@@ -30,7 +32,7 @@ def record(world: World, count: int) -> None:
         for organization in ("bts", "dot"):
             side = MARKER + b"%05d " % number + b"x" * (number * 37 % 9000)
             facts = {"rows": number, "side_sha256": sha256(side).hexdigest()}
-            world.exchange.log.record(Draft(organization, Kind.DISCLOSURE, facts, side), always)
+            world.exchange.log.record(Draft(organization, Kind.DISCLOSURE, facts, Side(side)), always)
 
 
 def held(root: Path) -> int:
@@ -40,7 +42,7 @@ def held(root: Path) -> int:
 
 def stored(world: World, organization: str = PROVIDER) -> list[dict[str, object]]:
     with world.exchange.database.read() as connection:
-        return [json.loads(data) for _, data in audit_log.entries(connection, organization)]
+        return [json.loads(data) for _, data in audit_store.entries(connection, organization)]
 
 
 def test_erased_side_records_are_in_no_file_of_the_home_and_the_log_verifies(world: World) -> None:
@@ -52,8 +54,8 @@ def test_erased_side_records_are_in_no_file_of_the_home_and_the_log_verifies(wor
     assert (half.gone, rest.gone) == (True, True)
     assert half.count + rest.count == 300
     with world.exchange.database.read() as connection:
-        assert list(audit_log.side_records(connection, "bts")) == []
-        assert len(list(audit_log.side_records(connection, "dot"))) == 300
+        assert list(audit_side.side_records(connection, "bts")) == []
+        assert len(list(audit_side.side_records(connection, "dot"))) == 300
     assert world.exchange.erase.erase(world.person("dot", "admin"), "dot", before=datetime.now(UTC)).count == 300
     assert held(world.root) == 0
     erasures = [each for each in stored(world) if each["kind"] == "side_records_erased"]
@@ -83,7 +85,7 @@ def test_only_an_admin_of_the_log_erases_and_a_refusal_is_entered(world: World, 
     last = stored(world)[-1]
     assert (last["kind"], last["act"], last["code"]) == ("refusal", "erase_side_records", code)
     with world.exchange.database.read() as connection:
-        assert len(list(audit_log.side_records(connection, "bts"))) == 2
+        assert len(list(audit_side.side_records(connection, "bts"))) == 2
 
 
 def test_side_records_are_kept_for_their_days_and_no_longer(world: World) -> None:
@@ -100,7 +102,7 @@ def test_side_records_are_kept_for_their_days_and_no_longer(world: World) -> Non
         exchange.erase.expire(now + timedelta(days=31))
         assert exchange.watch.verify("bts", ()) == before, "an erasure of nothing is not entered"
         with exchange.database.read() as connection:
-            last = json.loads(list(audit_log.entries(connection, "bts"))[-1][1])
+            last = json.loads(list(audit_store.entries(connection, "bts"))[-1][1])
     assert (last["kind"], last["count"], last["actor"]) == ("side_records_erased", 3, {"organization": "", "principal": "operator"})
 
 

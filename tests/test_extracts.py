@@ -25,6 +25,7 @@ from baybridge.agreements import store
 from baybridge.agreements.agreement import Agreement
 from baybridge.agreements.domains import unwrap_key
 from baybridge.catalog import store as catalog
+from baybridge.catalog.dataset import EVERYTHING
 from baybridge.data.engines.duckdb import Engine, Question, SortKey, Stop
 from baybridge.data.extracts import Extract
 from baybridge.disclose import Answer
@@ -43,7 +44,7 @@ PREFIX = 8
 def projection_of(world: World, agreement: Agreement, *, version: int | None = None) -> Projection:
     """The projection that the agreement leaves of a version, the latest unless one is named."""
     with world.exchange.database.read() as connection:
-        dataset = catalog.require(connection, agreement.dataset)
+        dataset = catalog.require(connection, agreement.dataset, EVERYTHING)
         found = catalog.find_version(connection, dataset, version or dataset.latest)
     assert agreement.terms is not None
     return project(agreement.terms, found, domain_key=agreement.domain_key)
@@ -366,6 +367,7 @@ from pathlib import Path
 from baybridge.agreements import store
 from baybridge.agreements.domains import unwrap_key
 from baybridge.catalog import store as catalog
+from baybridge.catalog.dataset import EVERYTHING
 from baybridge.exchange import Exchange
 from baybridge.policy.projection import project
 
@@ -373,7 +375,7 @@ root, agreement, tally, pause = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]
 with Exchange.open(root) as exchange:
     with exchange.database.read() as connection:
         signed = store.find(connection, agreement)
-        version = catalog.find_version(connection, catalog.require(connection, signed.dataset), 1)
+        version = catalog.find_version(connection, catalog.require(connection, signed.dataset, EVERYTHING), 1)
 
     def unwrap(key_id):
         with tally.open("a") as file:
@@ -620,6 +622,7 @@ def settings_of(cursor: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     return tuple(cursor.execute("SELECT current_setting(?)::VARCHAR", [name]).fetchall()[0][0] for name in names)
 
 
+@pytest.mark.slow
 def test_most_escapes_work_in_an_engine_that_is_not_confined(pooled):
     """That they are refused above is the confinement's doing, and not a mistake in how they are written."""
     world, extract, other, _ = pooled

@@ -433,6 +433,7 @@ def engine():
         yield connection
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(rows, st.lists(conditions(), min_size=1, max_size=5), st.integers(0, 2**32))
 def test_duckdb_gives_the_rows_that_plain_three_valued_logic_gives(engine, drawn, asked, seed):

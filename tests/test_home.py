@@ -17,7 +17,7 @@ from baybridge.operate.home import Home, find_home, make_home, read_keys
 from baybridge.operate.settings import Setting, Settings, load_settings
 from baybridge.principals.principal import LOCAL_OPERATOR
 
-SECRETS = {"wrapping_key"}  # tested in test_settings.py
+SECRETS = {"wrapping_key", "checkpoint_copy_token", "catalog_password"}  # tested in test_settings.py
 KEYS = ("log.pem", "wrapping.key", "cursor.key")
 
 
@@ -219,7 +219,13 @@ def test_every_setting_can_come_from_the_environment(home: Home) -> None:
         if each.name in SECRETS:
             continue
         text = "7MB" if each.name.endswith("memory") else texts[type(getattr(Settings(), each.name)).__name__]
-        text = "/a" if each.name == "checkpoint_copy" else text
+        text = {
+            "checkpoint_copy": "/a",
+            "publish_bytes": "7MB",
+            "catalog": "postgresql://a@b/c",
+            "objects": "s3://a-bucket",
+            "objects_endpoint": "http://a",
+        }.get(each.name, text)
         found = settled(home, environment={f"BAYBRIDGE_{each.name.upper()}": text})[each.name]
         assert str(found.value) == text
 

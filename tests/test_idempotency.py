@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from conftest import FLIGHTS, Server, World, make_world, serving
 
 from baybridge.db import Database
 from baybridge.errors import BaybridgeError
-from baybridge.operate.replies import KEPT, Kept, Replies, Reply
+from baybridge.operate.replies import HELD, KEPT, Kept, Replies, Reply
 
 pytestmark = [pytest.mark.xdist_group("idempotency")]
 
@@ -147,7 +147,9 @@ def test_a_secret_is_not_kept_and_not_made_twice(sender: Sender) -> None:
 def test_a_request_that_was_begun_and_never_answered_is_not_done_again(sender: Sender) -> None:
     # What a server leaves that is killed between its act and the keeping of the answer.
     before = sender.asked()
-    sender.world.exchange.replies.reserve(sender.world.person("dot", "analyst"), "killed", f"POST {ASKING}?")
+    replies = sender.world.exchange.replies
+    killed = replace(replies, clock=lambda: replies.clock() - HELD)
+    killed.reserve(sender.world.person("dot", "analyst"), "killed", f"POST {ASKING}?")
     assert code(sender.post(ASKING, TERMS, "killed")) == (409, "outcome_unknown")
     assert sender.asked() == before
 
@@ -179,7 +181,7 @@ def test_an_answer_is_kept_for_a_day(world: World) -> None:
     assert isinstance(replies.reserve(caller, "day", "POST /a?"), str)
 
 
-def test_a_key_is_under_way_in_the_process_that_works_on_it_and_unknown_after_it(world: World) -> None:
+def test_a_key_is_under_way_while_a_process_says_so_and_unknown_after_it(world: World) -> None:
     def refused(replies: Replies) -> str:
         with pytest.raises(BaybridgeError) as refusal:
             replies.reserve(caller, "k", "POST /a?")
@@ -191,7 +193,11 @@ def test_a_key_is_under_way_in_the_process_that_works_on_it_and_unknown_after_it
     reserved = here.reserve(caller, "k", "POST /a?")
     assert isinstance(reserved, str)
     assert refused(here) == "request_under_way"
-    assert refused(Replies(database, world.exchange.replies.clock)) == "outcome_unknown"
+    assert refused(Replies(database, world.exchange.replies.clock)) == "request_under_way"
+    late = Replies(database, lambda: world.exchange.replies.clock() + HELD)
+    assert refused(late) == "outcome_unknown"
+    replace(here, clock=late.clock).hold()
+    assert refused(late) == "request_under_way"
     here.leave_open(reserved)
     assert refused(here) == "outcome_unknown"
     here.release(reserved)

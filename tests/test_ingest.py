@@ -275,6 +275,7 @@ def test_each_nasty_cell_alone_proves_what_it_should(tmp_path):
     assert proposed == {cell: proposal([] if cell == "NA" else [cell]) for cell in NASTY}
 
 
+@pytest.mark.slow
 @FAST
 @given(tables(), st.sets(st.integers(0, 3)))
 def test_what_a_profile_proposes_its_file_fits(table, picked):
@@ -320,6 +321,7 @@ def test_rows_that_share_a_key_are_all_rejected_and_the_rest_is_in_key_order(row
     st.sampled_from([b"h%d", b'"h%d"', b'"h,%d"', b'"h""%d"']),
     st.lists(st.sampled_from([b"a", b",", b'"', b'""', b'",', b',"', b" ", b"\t", b"\n", b"\r\n", b"\xc3\xa9", b"\\"]), max_size=20),
 )
+@pytest.mark.slow
 def test_whatever_bytes_come_they_are_refused_or_read_as_python_reads_them(width, line_end, bom, name, body):
     content = bom + b",".join(name % place for place in range(width)) + line_end + b"".join(body)
     records = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")) if row]

@@ -20,7 +20,7 @@ from conftest import CONSUMER, PROVIDER, Server, World, page_request
 from baybridge.agreements import usage
 from baybridge.agreements.agreement import Agreement
 from baybridge.agreements.usage import LimitReached, reserve
-from baybridge.audit import log
+from baybridge.audit import store as audit_store
 from baybridge.disclose import Ask, Encodable, Stop
 from baybridge.names import DatasetName
 
@@ -31,7 +31,7 @@ LATE = datetime(2026, 3, 1, 23, 59, 59, 999999, tzinfo=UTC)
 def codes(world: World) -> Counter[str]:
     """What the provider's log holds of reads: disclosures, and refusals by their code."""
     with world.exchange.database.read() as connection:
-        found = [json.loads(data) for _, data in log.entries(connection, PROVIDER)]
+        found = [json.loads(data) for _, data in audit_store.entries(connection, PROVIDER)]
     return Counter(entry.get("code", entry["kind"]) for entry in found if entry["kind"] in {"disclosure", "refusal"})
 
 

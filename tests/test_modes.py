@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Mode, Version
+from baybridge.catalog.dataset import EVERYTHING, Mode, Version
 from baybridge.catalog.schema import parse_table_schema
 from baybridge.client import Client
 from baybridge.errors import BaybridgeError, Conflict
@@ -45,7 +45,7 @@ def send(world: World, mode: str, data: bytes | list[bytes], **changes: Any) -> 
 
 def version(world: World, number: int | None = None) -> Version:
     with world.exchange.database.read() as connection:
-        return catalog.find_version(connection, catalog.require(connection, NAME), number)
+        return catalog.find_version(connection, catalog.require(connection, NAME, EVERYTHING), number)
 
 
 def digests(world: World, number: int | None = None) -> list[str]:

@@ -17,7 +17,7 @@ import pytest
 from conftest import CONSUMER, PROVIDER, make_world
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from baybridge.audit import log as audit_log
+from baybridge.audit import store as audit_store
 from baybridge.audit.checkpoint import Checkpoint, Verifier, sign
 from baybridge.audit.entry import Kind
 from baybridge.audit.log import Draft, always
@@ -62,7 +62,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
         fill(exchange, ENTRIES // 2)
         checkpoint = exchange.watch.checkpoint(PROVIDER)
         with exchange.database.read() as connection:
-            entries = tuple(data for _, data in audit_log.entries(connection, PROVIDER))
+            entries = tuple(data for _, data in audit_store.entries(connection, PROVIDER))
         keys = exchange.watch.keys(PROVIDER)
         files = {"checkpoint": checkpoint.encode()}
         for tile in tiles_of(len(entries)):

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 from conftest import CONSUMER, PROVIDER, make_world, serving, wait_until
 
-from baybridge.audit import log as audit_log
+from baybridge.audit import side as audit_side
+from baybridge.audit import store as audit_store
 from baybridge.audit.entry import Kind
 from baybridge.audit.log import Draft, always
 from baybridge.audit.merkle import Frontier, leaf_hash
@@ -88,7 +89,7 @@ def refused(aged: Aged, root: Path) -> tuple[str, str]:
 
 def entries(exchange: Exchange, organization: str = PROVIDER) -> list[dict[str, object]]:
     with exchange.database.read() as connection:
-        return [json.loads(data) for _, data in audit_log.entries(connection, organization)]
+        return [json.loads(data) for _, data in audit_store.entries(connection, organization)]
 
 
 def test_a_home_set_back_in_time_stops_with_the_reason(aged: Aged) -> None:
@@ -117,7 +118,7 @@ def test_after_a_restore_entry_the_home_serves_and_others_can_read_what_was_lost
         assert b"Ada" not in json.dumps(entry).encode()
         assert entries(exchange, CONSUMER)[-1]["lost"] is None
         with exchange.database.read() as connection:
-            (_, side), *_ = audit_log.side_records(connection, PROVIDER)
+            (_, side), *_ = audit_side.side_records(connection, PROVIDER)
         assert (json.loads(side)["who"], json.loads(side)["reason"]) == ("Ada Nowak", "a disk failed on Tuesday")
         assert exchange.watch.verify(PROVIDER, ()).findings == ()
         exchange.outside.require_consistent()

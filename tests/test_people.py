@@ -483,7 +483,7 @@ def test_an_upload_of_someone_who_may_not_publish_any_more_publishes_nothing(wor
     upload = Upload(chunks=sent(), null_words=("", "NA"), key=("flight",), accept_schema=True, dry_run=False)
     assert outcome(lambda: world.exchange.publish.publish(steward, name, upload)) == code
     assert (log(world, "bts")[-1]["kind"], log(world, "bts")[-1]["code"]) == ("refusal", code)
-    assert world.exchange.catalog.describe(name).latest is None
+    assert world.exchange.catalog.describe(LOCAL_OPERATOR, name).latest is None
 
 
 # --- what the local operator is told ---

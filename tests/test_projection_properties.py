@@ -20,7 +20,7 @@ from oracle import Asker, Deal, Reading, Row, Table
 
 from baybridge.agree import Agree
 from baybridge.agreements.domains import unwrap_key
-from baybridge.audit import log
+from baybridge.audit import store as audit_store
 from baybridge.disclose import Ask, Encodable, Request, SortKey, Stop, UsedColumn
 from baybridge.errors import BaybridgeError
 from baybridge.http.cursors import Cursor, Cursors
@@ -276,8 +276,8 @@ class Stage:
 
     def last_entry(self) -> tuple[int, dict[str, Any]]:
         with self.world.exchange.database.read() as connection:
-            size = log.frontier(connection, PROVIDER).size
-            data = next(iter(log.entries(connection, PROVIDER, start=size - 1)))[1]
+            size = audit_store.frontier(connection, PROVIDER).size
+            data = next(iter(audit_store.entries(connection, PROVIDER, start=size - 1)))[1]
         return size, json.loads(data)
 
 

@@ -12,7 +12,6 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,9 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from conftest import CONSUMER, PROVIDER, Server, World, make_world, serving
 
-from baybridge.audit import log as audit_log
-from baybridge.audit.entry import Kind, encode
+from baybridge.audit import store as audit_store
+from baybridge.audit.entry import Kind
+from baybridge.audit.log import Draft
 from baybridge.client import receipts
 from baybridge.errors import BaybridgeError
 from baybridge.exchange import Exchange
@@ -40,14 +40,9 @@ GO = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOFLAGS": "", "GOPRO
 
 def fill(world: World, count: int, *, organization: str = CONSUMER) -> None:
     """Append many entries in one transaction, as so many disclosures would be."""
-    log = world.exchange.log
-    facts = {"actor": {"organization": organization, "principal": "prn_0"}, "rows": 1}
-    encoded = [
-        encode(facts, log=log.origin(PROVIDER), kind=Kind.DISCLOSURE, nonce=number.to_bytes(16, "big"), time=datetime.now(UTC))
-        for number in range(count)
-    ]
+    draft = Draft(PROVIDER, Kind.DISCLOSURE, {"actor": {"organization": organization, "principal": "prn_0"}, "rows": 1})
     with world.exchange.database.write() as connection:
-        audit_log._append(connection, PROVIDER, [(data, None) for data in encoded])
+        world.exchange.log.append_all(connection, PROVIDER, [draft] * count)
 
 
 @dataclass(frozen=True)
@@ -77,12 +72,12 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
         fill(world, chance.choice((1, 2, 3, 5, 17, 255, 256, 257)))
         world.exchange.watch.checkpoint(PROVIDER)
     with world.exchange.database.read() as connection:
-        size = audit_log.frontier(connection, PROVIDER).size
+        size = audit_store.frontier(connection, PROVIDER).size
     fill(world, ENTRIES - size)
     world.exchange.watch.checkpoint(PROVIDER)
     with world.exchange.database.read() as connection:
-        checkpoints = audit_log.checkpoints(connection, PROVIDER)
-        entries = tuple(data for _, data in audit_log.entries(connection, PROVIDER))
+        checkpoints = audit_store.checkpoints(connection, PROVIDER)
+        entries = tuple(data for _, data in audit_store.entries(connection, PROVIDER))
     with serving(world.root) as server:
         yield Logged(world, server, entries, checkpoints)
     world.exchange.close()
@@ -171,11 +166,11 @@ def test_bundles_of_entries_are_for_the_logs_auditors_and_a_refused_look_is_ente
     assert bundle.content == b"".join(len(entry).to_bytes(2, "big") + entry for entry in logged.entries[:256])
     assert logged.get("/tile/entries/000").status_code == 401
     with logged.world.exchange.database.read() as connection:
-        before = audit_log.frontier(connection, PROVIDER).size
+        before = audit_store.frontier(connection, PROVIDER).size
     for who in ((CONSUMER, "auditor"), (PROVIDER, "steward")):
         assert logged.get("/tile/entries/000", who).status_code == 403
     with logged.world.exchange.database.read() as connection:
-        entered = [json.loads(data) for _, data in audit_log.entries(connection, PROVIDER, start=before)]
+        entered = [json.loads(data) for _, data in audit_store.entries(connection, PROVIDER, start=before)]
     assert [(each["kind"], each["act"]) for each in entered] == [("refusal", "entries")] * 2
 
 
@@ -263,7 +258,7 @@ def test_a_log_that_is_older_than_tiles_gets_their_roots_with_the_migration(tmp_
     world = make_world(tmp_path / "home")
     fill(world, 700)
     with world.exchange.database.read() as connection:
-        roots_before = audit_log.all_tile_roots(connection, PROVIDER)
+        roots_before = audit_store.all_tile_roots(connection, PROVIDER)
     assert len(roots_before) == 2
     world.exchange.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "home" / "catalog.sqlite", isolation_level=None)) as catalog:
@@ -276,6 +271,6 @@ def test_a_log_that_is_older_than_tiles_gets_their_roots_with_the_migration(tmp_
     engine.dispose()
     with Exchange.open(tmp_path / "home") as exchange:
         with exchange.database.read() as connection:
-            assert audit_log.all_tile_roots(connection, PROVIDER) == roots_before
+            assert audit_store.all_tile_roots(connection, PROVIDER) == roots_before
         exchange.watch.checkpoint(PROVIDER)
         assert exchange.watch.verify(PROVIDER, ()).findings == ()

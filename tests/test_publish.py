@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Access, Version
+from baybridge.catalog.dataset import EVERYTHING, Access, Version
 from baybridge.catalog.schema import parse_table_schema
 from baybridge.disclose import Ask, Encodable, Request, Stop
 from baybridge.errors import BaybridgeError, Unavailable
@@ -138,7 +138,7 @@ def left_in_scratch(root: Path) -> list[str]:
 
 def versions(world: World, name: DatasetName = FLIGHTS_NAME) -> dict[int, Version]:
     with world.exchange.database.read() as connection:
-        dataset = catalog.require(connection, name)
+        dataset = catalog.require(connection, name, EVERYTHING)
         return {number: catalog.find_version(connection, dataset, number) for number in range(dataset.last, 0, -1)}
 
 
@@ -398,7 +398,7 @@ def test_rows_read_are_rows_loaded_and_rows_rejected(typed: World, rows: list[tu
 
 def test_a_file_that_is_no_csv_is_refused_and_leaves_no_trace(flights: World) -> None:
     database, kept = stored(flights.root), files(flights.root)
-    for data in (b"", b"\xff\xfea\x00", b'a,b\n"unclosed,1\n', b"a,a\n1,2\n", b"PK\x03\x04\x00\x00"):
+    for data in (b"", b"\xff\xfea", b'a,b\n"unclosed,1\n', b"a,a\n1,2\n", b"PK\x03\x04\x00\x00"):
         assert refused(lambda data=data: send(flights, data)).code == "file_unreadable"
     assert (stored(flights.root), files(flights.root), left_in_scratch(flights.root)) == (database, kept, [])
 
@@ -490,24 +490,28 @@ def test_access_is_fixed_when_a_dataset_is_declared(world: World) -> None:
     assert stored(world.root) == database
     other = DatasetName("bts", "other")
     declare(world, other)
-    assert world.exchange.catalog.describe(other).dataset.access is Access.AGREEMENT, "nothing is public unless it is said"
+    assert world.exchange.catalog.describe(LOCAL_OPERATOR, other).dataset.access is Access.AGREEMENT, "nothing is public unless it is said"
     assert refused(lambda: declare(world, other, access=Access.PUBLIC)).code == "conflict"
 
 
 def test_a_schema_does_not_change_under_versions(flights: World) -> None:
-    schema = flights.exchange.catalog.schema(FLIGHTS_NAME, None)
+    schema = flights.exchange.catalog.schema(LOCAL_OPERATOR, FLIGHTS_NAME, None)
     declare(flights, FLIGHTS_NAME, schema=schema, description="again")
     other = parse_table_schema({"fields": [{"name": "flight", "type": "string"}]})
     database = stored(flights.root)
     assert refused(lambda: declare(flights, FLIGHTS_NAME, schema=other)).code == "schema_is_contract"
     assert stored(flights.root) == database
-    assert flights.exchange.catalog.schema(FLIGHTS_NAME, None) == flights.exchange.catalog.schema(FLIGHTS_NAME, 1) == schema
+    assert (
+        flights.exchange.catalog.schema(LOCAL_OPERATOR, FLIGHTS_NAME, None)
+        == flights.exchange.catalog.schema(LOCAL_OPERATOR, FLIGHTS_NAME, 1)
+        == schema
+    )
 
 
 def test_until_the_first_version_a_schema_can_be_mended(world: World) -> None:
     for kind in ("string", "integer"):
         declare(world, FLIGHTS_NAME, schema=parse_table_schema({"fields": [{"name": "n", "type": kind}]}))
-    assert str(world.exchange.catalog.schema(FLIGHTS_NAME, None).types["n"]) == "integer"
+    assert str(world.exchange.catalog.schema(LOCAL_OPERATOR, FLIGHTS_NAME, None).types["n"]) == "integer"
 
 
 @pytest.mark.parametrize("name", ["operator", *(f"{organization} {role}" for organization in ("bts", "dot") for role in ROLES)])
@@ -563,8 +567,8 @@ def test_a_schema_that_was_confirmed_during_an_upload_stands(world: World) -> No
         yield b"7\n"
 
     assert refused(lambda: send(world, slow(), name=name, accept_schema=True)).code == "conflict"
-    assert world.exchange.catalog.describe(name).latest is None
-    assert world.exchange.catalog.schema(name, None) == text
+    assert world.exchange.catalog.describe(LOCAL_OPERATOR, name).latest is None
+    assert world.exchange.catalog.schema(LOCAL_OPERATOR, name, None) == text
 
 
 def test_a_source_that_breaks_off_leaves_no_trace(flights: World) -> None:

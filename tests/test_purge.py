@@ -226,7 +226,7 @@ def test_a_whole_dataset_is_purged_with_all_its_versions(home: Path) -> None:
         exchange.withdraw.withdraw(LOCAL_OPERATOR, PEOPLE, None, "The law was repealed")
         plan = purge(exchange, None)
         assert plan.versions == (1, 2)
-        dataset = exchange.catalog.describe(PEOPLE).dataset
+        dataset = exchange.catalog.describe(LOCAL_OPERATOR, PEOPLE).dataset
         assert (dataset.condition.state, dataset.latest) == (State.PURGED, 0)
         with pytest.raises(BaybridgeError) as refused:
             purge(exchange, None)
@@ -344,7 +344,7 @@ def test_a_long_reader_of_the_catalog_holds_up_the_last_step_and_nothing_else(ho
             purge(exchange)
         assert unfinished.value.code == "purge_unfinished"
         assert state(home) == "purging"
-        assert exchange.catalog.describe(PEOPLE).dataset.latest == 2
+        assert exchange.catalog.describe(LOCAL_OPERATOR, PEOPLE).dataset.latest == 2
         exchange.withdraw.withdraw(LOCAL_OPERATOR, PEOPLE, 2, "Writers are not held up")
         reader.execute("COMMIT")
         reader.close()

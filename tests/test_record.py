@@ -23,7 +23,7 @@ from raw_http import Reply, Wire
 
 from baybridge.agreements.domains import unwrap_key
 from baybridge.audit.entry import MAX_ENTRY_BYTES
-from baybridge.audit.log import ENTRIES, entries
+from baybridge.audit.store import ENTRIES, entries
 from baybridge.errors import Refused
 
 pytestmark = pytest.mark.slow

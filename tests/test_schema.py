@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from baybridge.catalog.schema import MAX_COLUMNS, Column, Schema, parse_table_schema, to_table_schema
 from baybridge.errors import Invalid
-from baybridge.terms.columns import ColumnType, Kind
+from baybridge.terms.columns import ColumnType, Field, Kind
 
 PLAIN = st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp"))
 NAMES = st.text(PLAIN, min_size=1, max_size=128).filter(
@@ -18,7 +18,18 @@ NAMES = st.text(PLAIN, min_size=1, max_size=128).filter(
 )
 TEXTS = st.none() | st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
 DECIMALS = st.integers(1, 38).flatmap(lambda p: st.integers(0, p).map(lambda s: ColumnType(Kind.DECIMAL, p, s)))
-TYPES = DECIMALS | st.sampled_from([ColumnType(kind) for kind in Kind if kind is not Kind.DECIMAL])
+SIMPLE = DECIMALS | st.sampled_from([ColumnType(kind) for kind in Kind if kind not in {Kind.DECIMAL, Kind.STRUCT, Kind.LIST}])
+FIELD_NAMES = st.text(PLAIN, min_size=1, max_size=20).filter(lambda name: bool(name.strip()) and "." not in name)
+TYPES = st.recursive(
+    SIMPLE,
+    lambda inner: (
+        inner.map(lambda element: ColumnType(Kind.LIST, element=element))
+        | st.lists(st.builds(Field, FIELD_NAMES, inner), min_size=1, max_size=3, unique_by=lambda field: field.name.casefold()).map(
+            lambda fields: ColumnType(Kind.STRUCT, fields=tuple(fields))
+        )
+    ),
+    max_leaves=4,
+).filter(lambda column: column.depth() <= 8)
 
 
 @st.composite
@@ -26,7 +37,15 @@ def schemas(draw):
     names = draw(st.lists(NAMES, min_size=1, max_size=6, unique_by=str.casefold))
     key = tuple(draw(st.lists(st.sampled_from(names), unique=True, max_size=3)))
     columns = tuple(
-        Column(name, draw(TYPES), draw(TEXTS), draw(TEXTS), draw(TEXTS), draw(TEXTS), required=name in key or draw(st.booleans()))
+        Column(
+            name,
+            draw(SIMPLE if name in key else TYPES),
+            draw(TEXTS),
+            draw(TEXTS),
+            draw(TEXTS),
+            draw(TEXTS),
+            required=name in key or draw(st.booleans()),
+        )
         for name in names
     )
     return Schema(columns, key, tuple(draw(st.lists(st.text(PLAIN, max_size=8), unique=True, max_size=4))))

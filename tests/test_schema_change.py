@@ -21,7 +21,7 @@ DROPPED = b"\n".join(b",".join(cells for at, cells in enumerate(line.split(b",")
 
 
 def schema_without(flights: World, *dropped: str, **retyped: str) -> Schema:
-    document: dict[str, Any] = to_table_schema(flights.exchange.catalog.schema(NAME, None))
+    document: dict[str, Any] = to_table_schema(flights.exchange.catalog.schema(LOCAL_OPERATOR, NAME, None))
     fields = [each for each in document["fields"] if each["name"] not in dropped]
     for each in fields:
         if each["name"] in retyped:
@@ -112,7 +112,7 @@ def test_an_agreement_that_is_over_or_suspended_already_is_left_alone(flights: W
 
 def test_a_new_column_costs_nobody_anything(flights: World) -> None:
     signed = flights.sign(flights.terms())
-    document: dict[str, Any] = to_table_schema(flights.exchange.catalog.schema(NAME, None))
+    document: dict[str, Any] = to_table_schema(flights.exchange.catalog.schema(LOCAL_OPERATOR, NAME, None))
     document["fields"].append({"name": "gate", "type": "string"})
     declare(flights, parse_table_schema(document))
     lines = FLIGHTS.splitlines()

@@ -40,6 +40,7 @@ PLAIN = TermsShape(
     pseudonym_domain="students",
     requests_per_day=1000,
     rows_per_day=50000,
+    destroy_within_days=60,
 )
 LISTS = PLAIN.code_lists
 CHANGES: dict[str, list[dict[str, Any]]] = {
@@ -83,6 +84,7 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
     "pseudonym_domain": [{"pseudonym_domain": "pupils"}, {"pseudonym_domain": None}],
     "requests_per_day": [{"requests_per_day": None}, {"requests_per_day": 1001}, {"requests_per_day": 1}],
     "rows_per_day": [{"rows_per_day": None}, {"rows_per_day": 1000}],
+    "destroy_within_days": [{"destroy_within_days": None}, {"destroy_within_days": 1}, {"destroy_within_days": 61}],
 }
 
 
@@ -176,6 +178,7 @@ def test_the_terms_are_told_in_these_words() -> None:
         "health can pause this, or revoke it for good, at any time.",
         "One second later the server sends no more.",
         "What education has by then stays with it. The server can not take it back.",
+        "When this has ended, education has 60 days to state that it has destroyed the data.",
         "No side can change these terms alone. A change needs both to sign again.",
     ]
 

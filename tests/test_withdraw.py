@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 
 import httpx2
 import pytest
-from conftest import FLIGHTS, Server, World, serving
+from conftest import FLIGHTS, Server, World, make_world, serving
 from raw_http import Wire
 
 from baybridge.errors import BaybridgeError
@@ -20,12 +21,22 @@ MORE = FLIGHTS + b"8,UA,N1,JFK,IAH,0,1.5,2013-01-01T10:00:00Z\n"
 
 
 @pytest.fixture
-def door(flights: World):
+def door(flights: World) -> Iterator[Server]:
     """Two versions of the flights, and an agreement about them."""
     flights.publish("bts.flights", MORE)
     flights.sign(flights.terms(row_filter=None, history="all"))
     with serving(flights.root) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Server]]:
+    """The flights of an exchange in which everything that is asked for is refused, so that all those tests share it."""
+    world = make_world(tmp_path_factory.mktemp("refusing") / "home")
+    world.publish("bts.flights", FLIGHTS, key=("flight",))
+    with serving(world.root) as server:
+        yield world, server
+    world.exchange.close()
 
 
 def analyst(world: World, server: Server) -> httpx2.Client:
@@ -106,11 +117,12 @@ def test_a_number_is_never_given_out_twice(flights: World, door: Server) -> None
 @pytest.mark.parametrize("act", ["withdraw", "restore", "purge"])
 @pytest.mark.parametrize("at", [AT, f"{AT}/versions/1"])
 def test_only_a_steward_of_the_owner_takes_back_and_every_refusal_is_entered(
-    flights: World, door: Server, who: tuple[str, str], act: str, at: str
+    refusing: tuple[World, Server], who: tuple[str, str], act: str, at: str
 ) -> None:
-    answer = door.client(flights.secrets[who]).post(f"{at}/{act}", json={"reason": "Because"})
+    world, server = refusing
+    answer = server.client(world.secrets[who]).post(f"{at}/{act}", json={"reason": "Because"})
     assert said(answer) == (403, "role_required" if who[0] == "bts" else "token_wrong_organisation")
-    last = entries(flights)[-1]
+    last = entries(world)[-1]
     assert (last["kind"], last["act"], last["dataset"]) == ("refusal", {"purge": "plan_purge"}.get(act, act), "bts.flights")
 
 
@@ -146,8 +158,8 @@ def test_withdrawing_and_restoring_are_entered_without_the_reason(flights: World
 
 
 @pytest.mark.parametrize("reason", ["", " ", "a\nb", "x" * 501])
-def test_a_reason_is_a_printable_text(flights: World, door: Server, reason: str) -> None:
-    assert said(steward(flights, door).post(f"{AT}/withdraw", json={"reason": reason})) == (400, "invalid_request")
+def test_a_reason_is_a_printable_text(refusing: tuple[World, Server], reason: str) -> None:
+    assert said(steward(*refusing).post(f"{AT}/withdraw", json={"reason": reason})) == (400, "invalid_request")
 
 
 @pytest.mark.slow

@@ -16,13 +16,14 @@ from conftest import World
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
 from baybridge.catalog import store as catalog
+from baybridge.catalog.dataset import EVERYTHING
 from baybridge.errors import BaybridgeError
 from baybridge.names import DatasetName
 from baybridge.publish import Declaration, Publication, Upload
 
 NAME = DatasetName("bts", "sheet")
 AT = dt.datetime(2026, 7, 1, 10, 5)  # noqa: DTZ001 -- a sheet knows no zones
-MIDNIGHT = dt.datetime(2026, 7, 1)  # noqa: DTZ001
+MIDNIGHT = dt.datetime(2026, 7, 1)  # noqa: DTZ001 -- as above
 BOX = "xl/worksheets/sheet1.xml"
 
 
@@ -64,7 +65,7 @@ def refused(act: Callable[[], object]) -> BaybridgeError:
 
 def rows(world: World) -> list[tuple[Any, ...]]:
     with world.exchange.database.read() as connection:
-        version = catalog.find_version(connection, catalog.require(connection, NAME), None)
+        version = catalog.find_version(connection, catalog.require(connection, NAME, EVERYTHING), None)
     (each,) = version.manifest.objects
     with duckdb.connect(":memory:") as engine:
         engine.execute("SET TimeZone = 'UTC'")

@@ -67,7 +67,9 @@ CODES: Final[dict[str, CodeFacts]] = {
     "not_found": CodeFacts(404, 7, "No such thing, or none that the caller may know of."),
     # Conflict: read the present state, then try again.
     "conflict": CodeFacts(409, 8, "The thing has moved on; read its present state and try again."),
+    "node_differs": CodeFacts(409, 8, "The home's origin or keys are not those that its catalog was made with."),
     "schema_unconfirmed": CodeFacts(409, 8, "A first publication needs a schema: confirm the proposal or give one."),
+    "reading_unconfirmed": CodeFacts(409, 8, "The file is not plain CSV, and how it is read was neither said nor accepted."),
     "schema_is_contract": CodeFacts(409, 8, "The schema is the contract of published versions and cannot be changed this way."),
     "request_under_way": CodeFacts(409, 75, "A request with this `Idempotency-Key` is being worked on; try again shortly."),
     "outcome_unknown": CodeFacts(409, 8, "A request with this `Idempotency-Key` was begun and never answered; read the present state."),
@@ -82,10 +84,12 @@ CODES: Final[dict[str, CodeFacts]] = {
     "extract_building": CodeFacts(503, 75, "The extract for this agreement and version is being made; try again shortly."),
     "limit_reached": CodeFacts(429, 75, "The day's requests or rows under the agreement are used up; `Retry-After` is at midnight UTC."),
     "log_unavailable": CodeFacts(503, 10, "The audit log cannot be written, so nothing is served."),
+    "catalog_unavailable": CodeFacts(503, 10, "The catalog cannot be reached or has no place left, so nothing is served."),
     "purge_unfinished": CodeFacts(
         503, 75, "A purge was begun and is not done; the server goes on with it, and serves nothing of the version."
     ),
     "copy_unreachable": CodeFacts(503, 10, "The checkpoints kept outside the home cannot be read or written."),
+    "objects_unreachable": CodeFacts(503, 10, "The store that holds the objects of versions cannot be read or written."),
     "query_limit": CodeFacts(503, 75, "The question ran into its time limit and was stopped."),
     "unreachable": CodeFacts(503, 10, "No server answers at the address; only a client ever says this."),
     # Corrupt: the operator must look.

@@ -23,7 +23,7 @@ with Exchange.open(Path(sys.argv[1])) as exchange:
     name, rows = DatasetName.parse(sys.argv[2]), int(sys.argv[3])
     print("ready", flush=True)
     while True:
-        version = exchange.catalog.describe(name).dataset.latest + 1
+        version = exchange.catalog.describe(LOCAL_OPERATOR, name).dataset.latest + 1
         first = version == 1
         upload = Upload([csv(version, rows)], null_words=("",), key=("id",) if first else (), accept_schema=first, dry_run=False)
         published = exchange.publish.publish(LOCAL_OPERATOR, name, upload)

@@ -118,7 +118,7 @@ class Agree:
             require_role(principal, agreement.provider, Role.STEWARD, Role.SIGNATORY, scope=Scope.AGREE)
             state = transition(agreement, Action.RESUME, self.desk.clock())
             if agreement.terms is not None:
-                self._require_fitting(connection, agreement, agreement.terms)
+                self._require_fitting(connection, principal, agreement, agreement.terms)
             after = replace(agreement, state=state, reason=parse_text(reason, "reason"), code=None)
             return self.desk.step(connection, principal, after, Action.RESUME)
 
@@ -206,9 +206,9 @@ class Agree:
 
         return self._act(principal, agreement_id, action.word, stop)
 
-    def _require_fitting(self, connection: sa.Connection, agreement: Agreement, terms: Terms) -> None:
+    def _require_fitting(self, connection: sa.Connection, principal: Principal, agreement: Agreement, terms: Terms) -> None:
         try:
-            self.desk.check(connection, terms)
+            self.desk.check(connection, terms, principal)
         except Invalid as wrong:
             raise Conflict(
                 "conflict",

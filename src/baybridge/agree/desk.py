@@ -19,6 +19,7 @@ from baybridge.audit.log import Draft, Log
 from baybridge.catalog import store as catalog
 from baybridge.db import Database
 from baybridge.errors import Conflict
+from baybridge.policy.sight import sight_of
 from baybridge.principals.principal import Principal
 from baybridge.terms.terms import Terms, check_terms
 
@@ -60,12 +61,19 @@ class Desk:
         """Enter a refusal that the block raises in the provider's log."""
         return self.log.entering_refusals(provider, {"act": act, "actor": actor_of(principal)})
 
-    def check(self, connection: sa.Connection, terms: Terms) -> None:
-        """Hold terms against the dataset's schema. Raise Invalid where they do not fit, Conflict where there is none."""
-        dataset = catalog.require(connection, terms.dataset)
+    def check(self, connection: sa.Connection, terms: Terms, principal: Principal) -> None:
+        """Hold terms against the schema of a dataset that the principal may know of.
+
+        Raise NotFound where there is no such dataset, Invalid where they do not fit, Conflict where there is no schema.
+        """
+        dataset = catalog.require(connection, terms.dataset, sight_of(principal))
         if dataset.schema is None:
             raise Conflict("conflict", f"{terms.dataset} has no schema yet, so no terms can be checked against it.")
         check_terms(terms, dataset.schema.types)
+
+    def make_known(self, connection: sa.Connection, agreement: Agreement) -> None:
+        """Let the consumer know of the dataset for good, also where it is or will be hidden."""
+        catalog.make_known(connection, agreement.dataset, agreement.consumer)
 
     def domain_key(self, connection: sa.Connection, agreement: Agreement, terms: Terms, before: Agreement | None) -> str | None:
         """The key of the domain that the terms name, or of a domain of the agreement's own; None where nothing is pseudonymised.

@@ -43,6 +43,12 @@ class Inbox:
         ]
         return tuple(each for _, _, each in sorted(ending, key=lambda row: row[:2]))
 
+    def overdue(self, principal: Principal) -> tuple[Agreement, ...]:
+        """The agreements whose statement of destruction is overdue, the oldest first: told to both sides until it is there."""
+        now = self.desk.clock()
+        with self.desk.database.read() as connection:
+            return tuple(each for each in store.of_party(connection, principal.organization) if each.overdue(now))
+
     def mark_read(self, principal: Principal, notice: int) -> Notice:
         """Mark one of the organization's notices as read. Raise NotFound."""
         with self.desk.database.write() as connection:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from baybridge.agree import successors
+from baybridge.agree import hours, successors
 from baybridge.agree.desk import Desk
 from baybridge.agree.guards import require_approved, require_digest, require_person, require_two_persons, require_understood, side_of
 from baybridge.agreements import store
@@ -25,7 +25,7 @@ def ask(desk: Desk, connection: sa.Connection, principal: Principal, terms: Term
     """A consumer asks for a new agreement."""
     consumer, provider = principal.organization, terms.dataset.organization
     require_asker(connection, principal, provider)
-    _require_possible(desk, connection, terms)
+    _require_possible(desk, connection, principal, terms)
     if consumer == provider:
         raise Invalid("terms_invalid", "An organization needs no agreement with itself: it reads its own datasets.")
     return _begin(desk, connection, principal, terms, Action.REQUEST, consumer=consumer, umbrella=umbrella)
@@ -43,7 +43,7 @@ def succeed(desk: Desk, connection: sa.Connection, principal: Principal, before:
     action = Action.REQUEST if side_of(principal, before) is Side.CONSUMER else Action.OFFER
     require_role(principal, principal.organization, *PROPOSERS[action], scope=Scope.AGREE)
     _require_same_dataset(terms, before)
-    _require_possible(desk, connection, terms)
+    _require_possible(desk, connection, principal, terms)
     successors.require_replaceable(connection, before, desk.clock())
     successors.require_none_open(connection, before)
     return _begin(desk, connection, principal, terms, action, consumer=before.consumer, supersedes=before.id)
@@ -80,6 +80,7 @@ def _begin(
         umbrella=umbrella,
         supersedes=supersedes,
     )
+    desk.make_known(connection, begun)
     return desk.step(connection, principal, begun, action)
 
 
@@ -92,7 +93,7 @@ def propose(
     exact = require_understood(agreement) if terms is None else terms
     _require_same_dataset(exact, agreement)
     state = transition(agreement, action, desk.clock())
-    _require_possible(desk, connection, exact)
+    _require_possible(desk, connection, principal, exact)
     digest = exact.digest()
     if digest == agreement.terms_sha256:
         if agreement.signatures:
@@ -139,13 +140,16 @@ def _finalize(desk: Desk, connection: sa.Connection, agreement: Agreement, terms
         final = replace(final, took_over=at)
         if at <= now:
             store.drop_references(connection, before.id)
+        else:
+            hours.expect_hand_over(connection, before, at, now=now)
     final = replace(final, domain_key=desk.domain_key(connection, agreement, terms, before))
+    hours.expect(connection, final, now=now)
     return desk.step(connection, None, final, Action.FINALIZE)
 
 
-def _require_possible(desk: Desk, connection: sa.Connection, terms: Terms) -> None:
+def _require_possible(desk: Desk, connection: sa.Connection, principal: Principal, terms: Terms) -> None:
     """Raise Invalid for terms that do not fit the dataset's schema, or have ended before anybody has signed them."""
-    desk.check(connection, terms)
+    desk.check(connection, terms, principal)
     require_ahead(terms, desk.clock())
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from baybridge.agreements.agreement import Agreement, Standing, columns_of
-from baybridge.terms.columns import ColumnType
+from baybridge.terms.columns import ColumnType, column_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ def affected(
     """Those in force or to come that name a column of `before` which `after` lacks, or has with another type."""
     changed = {name for name, column_type in before.items() if after.get(name) != column_type}
     found = [
-        Affected(each, tuple(sorted(changed.intersection(columns_of(each.terms)))))
+        Affected(each, tuple(sorted(changed.intersection(column_of(name, before) for name in columns_of(each.terms)))))
         for each in agreements
         if each.terms is not None and each.standing(now) in {Standing.ACTIVE, Standing.SCHEDULED}
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -234,11 +234,29 @@ class Agreement:
         standing = self.standing(now)
         return self.state.value if standing is Standing.PENDING else standing.value
 
+    def destroy_by(self, now: datetime) -> datetime | None:
+        """By when the consumer has to state that what it received is destroyed, as it stands: counted from the revocation or the end.
+
+        None where the terms set no date, and where nothing is due: before both have signed, and once it is superseded or closed.
+        """
+        state = self.state_at(now)
+        if self.terms is None or self.terms.destroy_within_days is None or state not in _DUE:
+            return None
+        ended = self.updated if state is State.REVOKED else self.terms.end
+        return ended + timedelta(days=min(self.terms.destroy_within_days, (_LAST - ended).days))
+
+    def overdue(self, now: datetime) -> bool:
+        """Whether that date has passed without the statement."""
+        due = self.destroy_by(now)
+        return due is not None and now >= due
+
     def tag(self, now: datetime) -> str:
         """What names the agreement as it is shown at `now`: the clock moves it as acts do."""
-        return f"{self.id}-{self.epoch}-{self.shown_state(now)}"
+        return f"{self.id}-{self.epoch}-{self.shown_state(now)}" + ("-overdue" if self.overdue(now) else "")
 
 
+_DUE: Final = (State.FINALIZED, State.SUSPENDED, State.EXPIRED, State.REVOKED)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 _STANDING: Final = {
     State.REQUESTED: Standing.PENDING,
     State.OFFERED: Standing.PENDING,
@@ -286,7 +304,7 @@ def possible_acts(state: State) -> list[str]:
 
 
 def columns_of(terms: Terms) -> frozenset[str]:
-    """Every column that terms name: released, masked, or looked at by the row filter."""
+    """Every name in the terms of a column, or of a field in one: released, masked, or looked at by the row filter."""
     filtered = () if terms.row_filter is None else cql2.properties_of(terms.row_filter)
     return frozenset((*terms.columns, *(name for name, _ in terms.masks), *(each.name for each in filtered)))
 

@@ -1,4 +1,7 @@
-"""Notices: what happened to an organization's agreements, told to it. Short fixed sentences, never a data value or a reason's text."""
+"""Notices: what an organization is told of its agreements, and of what it may know.
+
+Short fixed sentences, never a data value or a reason's text.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import sqlalchemy as sa
 from baybridge.agreements.agreement import Action, Agreement
 from baybridge.db import METADATA, UtcDateTime
 from baybridge.errors import NotFound
+from baybridge.names import DatasetName
 
 NOTICES: Final = sa.Table(
     "notices",
@@ -42,6 +46,9 @@ _SENTENCES: Final[dict[Action, str]] = {
     Action.CLOSE: "{consumer} has stated that what it received under {id}, about {dataset}, is destroyed.",
 }
 
+_BEGUN: Final = "{id}, about {dataset}, has begun: {consumer} may read under it."
+_ENDED: Final = "{id}, about {dataset}, has ended: nothing is served under it any more."
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -58,15 +65,40 @@ class Notice:
 
 def tell(connection: sa.Connection, organizations: Iterable[str], agreement: Agreement, action: Action, *, now: datetime) -> None:
     """Tell these organizations what was done to the agreement, in the transaction that does it."""
-    text = _SENTENCES[action].format(
+    _tell(connection, organizations, agreement, action.word, _SENTENCES[action], now=now)
+
+
+def tell_begun(connection: sa.Connection, agreement: Agreement, *, now: datetime) -> None:
+    """Tell both parties that the start of the terms has come."""
+    _tell(connection, (agreement.provider, agreement.consumer), agreement, "begin", _BEGUN, now=now)
+
+
+def tell_ended(connection: sa.Connection, agreement: Agreement, *, now: datetime) -> None:
+    """Tell both parties that the end of the terms has come."""
+    _tell(connection, (agreement.provider, agreement.consumer), agreement, "end", _ENDED, now=now)
+
+
+def _tell(connection: sa.Connection, organizations: Iterable[str], agreement: Agreement, kind: str, text: str, *, now: datetime) -> None:
+    for organization in organizations:
+        told = {"time": now, "kind": kind, "subject": agreement.id, "text": _said(text, agreement)}
+        connection.execute(sa.insert(NOTICES).values(organization=organization, **told))
+
+
+def _said(text: str, agreement: Agreement) -> str:
+    return text.format(
         id=agreement.id,
         dataset=agreement.dataset,
         provider=agreement.provider,
         consumer=agreement.consumer,
         successor=agreement.successor,
     )
+
+
+def tell_invited(connection: sa.Connection, organizations: Iterable[str], dataset: DatasetName, *, now: datetime) -> None:
+    """Tell these organizations that they may know of a hidden dataset, in the transaction that lets them."""
+    text = f"{dataset.organization} lets you know of {dataset}, which is hidden from others: you may ask for it."
     for organization in organizations:
-        told = {"time": now, "kind": action.word, "subject": agreement.id, "text": text}
+        told = {"time": now, "kind": "invite", "subject": str(dataset), "text": text}
         connection.execute(sa.insert(NOTICES).values(organization=organization, **told))
 
 

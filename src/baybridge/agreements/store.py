@@ -84,7 +84,7 @@ def save(connection: sa.Connection, agreement: Agreement) -> None:
     """
     if agreement.terms is None:
         raise ValueError("Terms that are not understood cannot be saved.")
-    number = _number(agreement.id)
+    number = number_of(agreement.id)
     values = {
         "provider": agreement.provider,
         "consumer": agreement.consumer,
@@ -130,7 +130,7 @@ def save(connection: sa.Connection, agreement: Agreement) -> None:
 
 def stop(connection: sa.Connection, agreement: Agreement) -> None:
     """Put only what moves in place, and leave the terms: for acts that must work even on terms nobody understands."""
-    connection.execute(sa.update(AGREEMENTS).where(AGREEMENTS.c.number == _number(agreement.id)).values(**_moving(agreement)))
+    connection.execute(sa.update(AGREEMENTS).where(AGREEMENTS.c.number == number_of(agreement.id)).values(**_moving(agreement)))
 
 
 def find(connection: sa.Connection, agreement_id: str) -> Agreement:
@@ -181,12 +181,12 @@ def all_agreements(connection: sa.Connection) -> tuple[Agreement, ...]:
 
 def epoch(connection: sa.Connection, agreement_id: str) -> int | None:
     """The agreement's present epoch; a grant decided under another one must be decided again."""
-    return connection.execute(sa.select(AGREEMENTS.c.epoch).where(AGREEMENTS.c.number == _number(agreement_id))).scalar()
+    return connection.execute(sa.select(AGREEMENTS.c.epoch).where(AGREEMENTS.c.number == number_of(agreement_id))).scalar()
 
 
 def refer_to_extract(connection: sa.Connection, agreement: Agreement, extract_sha256: str, *, now: datetime) -> bool:
     """Note that the agreement uses this extract, unless it has moved since it was read: a revoke leaves no reference behind."""
-    number = _number(agreement.id)
+    number = number_of(agreement.id)
     if epoch(connection, agreement.id) != agreement.epoch:
         return False
     present = sa.select(EXTRACT_REFERENCES.c.agreement).where(
@@ -197,9 +197,14 @@ def refer_to_extract(connection: sa.Connection, agreement: Agreement, extract_sh
     return True
 
 
+def referred_extracts(connection: sa.Connection) -> frozenset[str]:
+    """The extracts that agreements use."""
+    return frozenset(connection.execute(sa.select(EXTRACT_REFERENCES.c.extract_sha256).distinct()).scalars())
+
+
 def drop_references(connection: sa.Connection, agreement_id: str) -> None:
     """Forget which extracts the agreement uses; the files go when nothing else refers to them."""
-    connection.execute(sa.delete(EXTRACT_REFERENCES).where(EXTRACT_REFERENCES.c.agreement == _number(agreement_id)))
+    connection.execute(sa.delete(EXTRACT_REFERENCES).where(EXTRACT_REFERENCES.c.agreement == number_of(agreement_id)))
 
 
 _AGREEMENT: Final = (
@@ -250,14 +255,15 @@ def parse_umbrella(umbrella_id: str) -> int:
 
 
 def _optional(agreement_id: str | None) -> int | None:
-    return None if agreement_id is None else _number(agreement_id)
+    return None if agreement_id is None else number_of(agreement_id)
 
 
 def _id(number: int | None) -> str | None:
     return None if number is None else f"AGR-{number:04d}"
 
 
-def _number(agreement_id: str) -> int:
+def number_of(agreement_id: str) -> int:
+    """The number in `AGR-0001`. Raise NotFound for anything else."""
     number = _parse_number(agreement_id)
     if number is None:
         raise NotFound("not_found", "There is no agreement of that id that you are a party to.")

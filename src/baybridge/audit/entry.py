@@ -27,6 +27,7 @@ MAX_ENTRY_BYTES: Final = 8192
 MAX_COLUMN_LIST_BYTES: Final = 4096
 MAX_DEPTH: Final = 32
 NONCE_BYTES: Final = 16
+_TIME_BYTES: Final = len("2026-01-01T00:00:00.000000Z")
 
 _OWN_KEYS: Final = frozenset({"format", "log", "kind", "nonce", "time"})
 _KIND: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -73,6 +74,20 @@ class Entry:
     facts: Mapping[str, JSON]
 
 
+@dataclass(frozen=True, slots=True)
+class Untimed:
+    """An entry that lacks only its time: the canonical bytes before it and after. What remains to be done is nothing that can fail."""
+
+    head: bytes
+    tail: bytes
+
+    def at(self, time: datetime) -> bytes:
+        """The entry's bytes, with that time. ValueError, a mistake of the calling code, for a time without a zone."""
+        if time.utcoffset() is None:
+            raise ValueError("an entry's time has a zone")
+        return self.head + _print_time(time).encode() + self.tail
+
+
 def canonical(value: JSON) -> bytes:
     """Give the one RFC 8785 form of a JSON value, as UTF-8.
 
@@ -88,31 +103,31 @@ def canonical(value: JSON) -> bytes:
 def encode(facts: Mapping[str, JSON], *, log: str, kind: Kind, nonce: bytes, time: datetime) -> bytes:
     """Give the entry's bytes: the canonical JSON object of the facts and `format`, `log`, `kind`, `nonce` and `time`.
 
-    `nonce` is 16 random bytes, written in lower-case hexadecimal; `time` is an instant with a zone, written in UTC with
-    microseconds and Z (RFC 3339). Raise Invalid (`invalid_request`) when the entry would exceed 8,192 bytes: what has no
-    bound of its own in an entry was named by the request, the same request could never be entered, and what is not entered
-    is not served. ValueError is a mistake of the calling code: a fact under one of the five keys, a nonce of another
-    length, a time without a zone.
+    `time` is an instant with a zone, written in UTC with microseconds and Z (RFC 3339). For the rest see `prepare`.
+    """
+    return prepare(facts, log=log, kind=kind, nonce=nonce).at(time)
+
+
+def prepare(facts: Mapping[str, JSON], *, log: str, kind: Kind, nonce: bytes) -> Untimed:
+    """Give the entry but for its time, which it gets with its index: so the times of a log stand in the order of its entries.
+
+    `nonce` is 16 random bytes, written in lower-case hexadecimal. Raise Invalid (`invalid_request`) when the entry would exceed
+    8,192 bytes: what has no bound of its own in an entry was named by the request, the same request could never be entered,
+    and what is not entered is not served. ValueError is a mistake of the calling code: a fact under one of the five keys, a nonce
+    of another length.
     """
     if len(nonce) != NONCE_BYTES:
         raise ValueError("a nonce is 16 bytes")
-    if time.utcoffset() is None:
-        raise ValueError("an entry's time has a zone")
     if not _OWN_KEYS.isdisjoint(facts):
         raise ValueError("a fact may not take the name of an entry's own keys")
-    data = canonical(
-        {
-            **facts,
-            "format": ENTRY_VERSION,
-            "log": log,
-            "kind": kind.value,
-            "nonce": nonce.hex(),
-            "time": _print_time(time),
-        }
-    )
-    if len(data) > MAX_ENTRY_BYTES:
+    members: dict[str, JSON] = {**facts, "format": ENTRY_VERSION, "log": log, "kind": kind.value, "nonce": nonce.hex()}
+    # RFC 8785 section 3.2.3 sorts the members by name, so the time stands between those below its name and those above.
+    before = canonical({name: value for name, value in members.items() if name < "time"})
+    after = canonical({name: value for name, value in members.items() if name > "time"})
+    untimed = Untimed(before[:-1] + b',"time":"', b'"}' if after == b"{}" else b'",' + after[1:])
+    if len(untimed.head) + _TIME_BYTES + len(untimed.tail) > MAX_ENTRY_BYTES:
         raise Invalid("invalid_request", "The act names so much that its audit entry would exceed 8192 bytes.")
-    return data
+    return untimed
 
 
 def decode(data: bytes) -> Entry:

@@ -1,80 +1,33 @@
-"""The audit log's entries in the catalog's database: appended, and read. There is no update and no delete of an entry in this file.
+"""The audit log's entries in the catalog's database: appended. There is no update and no delete of an entry in this file.
 
 An entry and the fact it records share a transaction. Disclosures and refusals, which change nothing else, wait for each other
-for a moment and share one commit (group commit), so that many readers cost one fsync.
+for a moment and share one commit (group commit), so that many readers cost one fsync. An entry gets its time with its index,
+so that the times of a log never go back.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnection
 
 from baybridge.audit.counts import Counts, facts_of
-from baybridge.audit.entry import JSON, Kind, encode
-from baybridge.audit.merkle import Frontier, TileRoot, leaf_hash
-from baybridge.db import METADATA, Database, UtcDateTime
+from baybridge.audit.entry import JSON, Kind, Untimed, prepare
+from baybridge.audit.merkle import Frontier, leaf_hash
+from baybridge.audit.side import SIDE_RECORDS, Side
+from baybridge.audit.store import ENTRIES, LOGS, TILE_ROOTS
+from baybridge.db import Database
 from baybridge.errors import Advice, Refused, Unavailable
 
-LOGS: Final = sa.Table(
-    "logs",
-    METADATA,
-    sa.Column("organization", sa.Text, sa.ForeignKey("organizations.name"), primary_key=True),
-    sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Column("frontier", sa.LargeBinary, nullable=False),
-)
-ENTRIES: Final = sa.Table(
-    "entries",
-    METADATA,
-    sa.Column("organization", sa.Text, sa.ForeignKey("logs.organization"), primary_key=True),
-    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("data", sa.LargeBinary, nullable=False),
-)
-SIDE_RECORDS: Final = sa.Table(
-    "side_records",
-    METADATA,
-    sa.Column("organization", sa.Text, primary_key=True),
-    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("data", sa.LargeBinary, nullable=False),
-    sa.ForeignKeyConstraint(["organization", "number"], ["entries.organization", "entries.number"]),
-)
-TILE_ROOTS: Final = sa.Table(
-    "tile_roots",
-    METADATA,
-    sa.Column("organization", sa.Text, sa.ForeignKey("logs.organization"), primary_key=True),
-    sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("root", sa.LargeBinary, nullable=False),
-)
-CHECKPOINTS: Final = sa.Table(
-    "checkpoints",
-    METADATA,
-    sa.Column("organization", sa.Text, sa.ForeignKey("logs.organization"), primary_key=True),
-    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("note", sa.Text, nullable=False),
-    sa.Column("time", UtcDateTime, nullable=False),
-)
-KEY_ROTATIONS: Final = sa.Table(
-    "key_rotations",
-    METADATA,
-    sa.Column("organization", sa.Text, sa.ForeignKey("logs.organization"), primary_key=True),
-    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("note", sa.Text, nullable=False),
-    sa.Column("time", UtcDateTime, nullable=False),
-)
-
 _BATCH: Final = 256
-_READ_BATCH: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +37,16 @@ class Draft:
     organization: str
     kind: Kind
     facts: Mapping[str, JSON]
-    side: bytes | None = None
+    side: Side | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An encoded entry on its way into a group commit. `guard` decides inside the transaction whether it still may be entered."""
+    """An entry on its way into a group commit. `guard` decides inside the transaction whether it still may be entered."""
 
     organization: str
-    data: bytes
-    side: bytes | None
+    entry: Untimed
+    side: Side | None
     guard: Callable[[sa.Connection, datetime], bool]
     outcome: Future[int | None]
 
@@ -122,15 +75,19 @@ class Log:
 
     def append(self, connection: sa.Connection, draft: Draft) -> int:
         """Append in the caller's write transaction, and give the index: durable when that transaction is."""
-        data = self._encode(draft)
-        return _append(connection, draft.organization, [(data, draft.side)])
+        return self.append_all(connection, draft.organization, [draft])
+
+    def append_all(self, connection: sa.Connection, organization: str, drafts: Sequence[Draft]) -> int:
+        """Append to one log in the caller's write transaction, and give the index of the first."""
+        edge = _taken(connection, [organization])[organization]
+        return _append(connection, organization, edge, [(self._prepare(draft), draft.side) for draft in drafts], self._clock())
 
     def record(self, draft: Draft, guard: Callable[[sa.Connection, datetime], bool]) -> int | None:
         """Enter the draft durably, and give its index; give None, with nothing entered, when the guard says no.
 
         Returns only after the commit's fsync has returned. Raise Unavailable (`log_unavailable`) when it cannot be written.
         """
-        pending = Pending(draft.organization, self._encode(draft), draft.side, guard, Future())
+        pending = Pending(draft.organization, self._prepare(draft), draft.side, guard, Future())
         self._start()
         self._waiting.put(pending)
         return pending.outcome.result()
@@ -173,8 +130,8 @@ class Log:
                 self._thread.join()
                 self._thread = None
 
-    def _encode(self, draft: Draft) -> bytes:
-        return encode(draft.facts, log=self.origin(draft.organization), kind=draft.kind, nonce=self._entropy(16), time=self._clock())
+    def _prepare(self, draft: Draft) -> Untimed:
+        return prepare(draft.facts, log=self.origin(draft.organization), kind=draft.kind, nonce=self._entropy(16))
 
     def _start(self) -> None:
         with self._starting:
@@ -202,10 +159,10 @@ class Log:
     def _commit(self, batch: list[Pending]) -> None:
         """One transaction for the batch. Outcomes are told only after the commit has returned."""
         try:
-            with self._database.write() as connection:
+            with self._database.entering() as connection:
                 numbers = self._enter(connection, batch)
         except Exception as failure:  # noqa: BLE001 -- whatever it was, each waiting reader must be refused, not left waiting
-            if len(batch) == 1 or isinstance(failure, OperationalError | NoConnection):  # the database itself cannot be written now
+            if len(batch) == 1 or isinstance(failure, OperationalError | Unavailable):  # the database itself cannot be written now
                 for pending in batch:
                     pending.outcome.set_exception(_unavailable(failure))
             else:  # one that cannot be entered must not refuse the others: each by itself
@@ -216,6 +173,8 @@ class Log:
             pending.outcome.set_result(number)
 
     def _enter(self, connection: sa.Connection, batch: list[Pending]) -> list[int | None]:
+        """The rows of the logs come first: they order batches of other processes, and what a guard counts belongs to one of them."""
+        edges = _taken(connection, {pending.organization for pending in batch})
         now = self._clock()
         admitted = [pending.guard(connection, now) for pending in batch]
         numbers: list[int | None] = [None] * len(batch)
@@ -224,7 +183,8 @@ class Log:
             if admitted[position]:
                 by_log.setdefault(pending.organization, []).append(position)
         for organization, positions in by_log.items():
-            first = _append(connection, organization, [(batch[position].data, batch[position].side) for position in positions])
+            records = [(batch[position].entry, batch[position].side) for position in positions]
+            first = _append(connection, organization, edges[organization], records, now)
             for offset, position in enumerate(positions):
                 numbers[position] = first + offset
         return numbers
@@ -236,16 +196,42 @@ def always(connection: sa.Connection, now: datetime) -> bool:
     return True
 
 
-def _append(connection: sa.Connection, organization: str, records: list[tuple[bytes, bytes | None]]) -> int:
-    """Append to one log, and give the first index. The log's row is what takes turns on a database with many writers."""
-    row = connection.execute(sa.select(LOGS.c.size, LOGS.c.frontier).where(LOGS.c.organization == organization).with_for_update()).one()
-    frontier, filled = Frontier.from_bytes(row.size, row.frontier).grow(leaf_hash(data) for data, _ in records)
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """Where a log ends: its right edge, and the time of its newest entry."""
+
+    frontier: Frontier
+    time: datetime | None
+
+
+def _taken(connection: sa.Connection, organizations: Collection[str]) -> dict[str, _Edge]:
+    """Take the rows of these logs, in the order of their names, and give their edges.
+
+    Until the commit nobody else gives out indexes.
+    """
+    rows = connection.execute(
+        sa.select(LOGS.c.organization, LOGS.c.size, LOGS.c.frontier, LOGS.c.time)
+        .where(LOGS.c.organization.in_(sorted(organizations)))
+        .order_by(LOGS.c.organization)
+        .with_for_update()
+    )
+    return {row.organization: _Edge(Frontier.from_bytes(row.size, row.frontier), row.time) for row in rows}
+
+
+def _append(connection: sa.Connection, organization: str, edge: _Edge, records: list[tuple[Untimed, Side | None]], now: datetime) -> int:
+    """Append to one log, whose row has been taken, and give the first index.
+
+    `now` was read once the row was taken. Where the clock was set back, the entries have the time of the one before them.
+    """
+    size, time = edge.frontier.size, now if edge.time is None else max(now, edge.time)
+    entries = [entry.at(time) for entry, _ in records]
+    frontier, filled = edge.frontier.grow(leaf_hash(data) for data in entries)
     connection.execute(
         sa.insert(ENTRIES),
-        [{"organization": organization, "number": row.size + offset, "data": data} for offset, (data, _) in enumerate(records)],
+        [{"organization": organization, "number": size + offset, "data": data} for offset, data in enumerate(entries)],
     )
     sides = [
-        {"organization": organization, "number": row.size + offset, "data": side}
+        {"organization": organization, "number": size + offset, **asdict(side)}
         for offset, (_, side) in enumerate(records)
         if side is not None
     ]
@@ -253,163 +239,9 @@ def _append(connection: sa.Connection, organization: str, records: list[tuple[by
         connection.execute(sa.insert(SIDE_RECORDS), sides)
     if filled:
         connection.execute(sa.insert(TILE_ROOTS), [{"organization": organization, **tile._asdict()} for tile in filled])
-    connection.execute(sa.update(LOGS).where(LOGS.c.organization == organization).values(size=frontier.size, frontier=frontier.to_bytes()))
-    return int(row.size)
-
-
-def frontier(connection: sa.Connection, organization: str) -> Frontier:
-    """The log's size and right edge as stored; `audit.replay` is what proves it from the entries."""
-    row = connection.execute(sa.select(LOGS.c.size, LOGS.c.frontier).where(LOGS.c.organization == organization)).one()
-    return Frontier.from_bytes(row.size, row.frontier)
-
-
-def logs(connection: sa.Connection) -> tuple[str, ...]:
-    """The organizations that have a log, by name."""
-    return tuple(connection.execute(sa.select(LOGS.c.organization).order_by(LOGS.c.organization)).scalars())
-
-
-def entries(connection: sa.Connection, organization: str, *, start: int = 0, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """(index, bytes) from `start` on, in order; read a thousand at a time."""
-    remaining = limit
-    while remaining is None or remaining > 0:
-        size = _READ_BATCH if remaining is None else min(_READ_BATCH, remaining)
-        rows = connection.execute(
-            sa.select(ENTRIES.c.number, sa.type_coerce(ENTRIES.c.data, sa.types.NullType))
-            .where(ENTRIES.c.organization == organization, ENTRIES.c.number >= start)
-            .order_by(ENTRIES.c.number)
-            .limit(size)
-        ).all()
-        yield from ((row[0], _stored_bytes(row[1])) for row in rows)
-        if len(rows) < size:
-            return
-        start = rows[-1][0] + 1
-        remaining = None if remaining is None else remaining - len(rows)
-
-
-def tile_roots(connection: sa.Connection, organization: str, level: int, first: int, count: int) -> tuple[bytes, ...]:
-    """The roots of the full tiles `first` and on of a level, as far as they are there without a gap."""
-    rows = connection.execute(
-        sa.select(TILE_ROOTS.c.number, sa.type_coerce(TILE_ROOTS.c.root, sa.types.NullType))
-        .where(TILE_ROOTS.c.organization == organization, TILE_ROOTS.c.level == level)
-        .where(TILE_ROOTS.c.number >= first, TILE_ROOTS.c.number < first + count)
-        .order_by(TILE_ROOTS.c.number)
-    )
-    return tuple(_stored_bytes(root) for number, root in rows)
-
-
-def all_tile_roots(connection: sa.Connection, organization: str) -> frozenset[TileRoot]:
-    """Every stored root of a full tile."""
-    rows = connection.execute(
-        sa.select(TILE_ROOTS.c.level, TILE_ROOTS.c.number, sa.type_coerce(TILE_ROOTS.c.root, sa.types.NullType)).where(
-            TILE_ROOTS.c.organization == organization
-        )
-    )
-    return frozenset(TileRoot(level, number, _stored_bytes(root)) for level, number, root in rows)
-
-
-def _stored_bytes(value: object) -> bytes:
-    """What stands where an entry was written: whoever altered it may have left a text or a number, which hashes to something else."""
-    return value if isinstance(value, bytes) else repr(value).encode()
-
-
-def side_records(connection: sa.Connection, organization: str) -> Iterator[tuple[int, bytes]]:
-    """(index, bytes) of the side records that have not been erased."""
-    rows = connection.execute(
-        sa.select(SIDE_RECORDS.c.number, sa.type_coerce(SIDE_RECORDS.c.data, sa.types.NullType))
-        .where(SIDE_RECORDS.c.organization == organization)
-        .order_by(SIDE_RECORDS.c.number)
-    )
-    yield from ((row[0], _stored_bytes(row[1])) for row in rows)
-
-
-class _About(msgspec.Struct):
-    """What a disclosure's entry is about; `since` is the older version of a question over two."""
-
-    dataset: str | None = None
-    version: int | None = None
-    since: int | None = None
-
-
-def side_records_about(connection: sa.Connection, organization: str, dataset: str, version: int) -> tuple[int, ...]:
-    """The indices of the side records, not erased, of the entries about that version of that dataset."""
-    rows = connection.execute(
-        sa.select(ENTRIES.c.number, ENTRIES.c.data)
-        .join_from(
-            SIDE_RECORDS, ENTRIES, sa.and_(ENTRIES.c.organization == SIDE_RECORDS.c.organization, ENTRIES.c.number == SIDE_RECORDS.c.number)
-        )
-        .where(SIDE_RECORDS.c.organization == organization)
-    )
-    about = ((row.number, msgspec.json.decode(row.data, type=_About)) for row in rows)
-    return tuple(number for number, each in about if each.dataset == dataset and version in (each.version, each.since))
-
-
-def erase_side_records_of(connection: sa.Connection, organization: str, numbers: Iterable[int]) -> None:
-    """Erase these side records. Their entries stay, and so does every hash."""
-    for number in numbers:
-        connection.execute(sa.delete(SIDE_RECORDS).where(SIDE_RECORDS.c.organization == organization, SIDE_RECORDS.c.number == number))
-
-
-def keep_checkpoint(connection: sa.Connection, organization: str, *, size: int, note: str, now: datetime) -> None:
-    """Keep a signed checkpoint; the first of a size stays."""
-    present = sa.select(CHECKPOINTS.c.size).where(CHECKPOINTS.c.organization == organization, CHECKPOINTS.c.size == size)
-    if connection.execute(present).first() is None:
-        connection.execute(sa.insert(CHECKPOINTS).values(organization=organization, size=size, note=note, time=now))
-
-
-def checkpoints(connection: sa.Connection, organization: str) -> tuple[str, ...]:
-    """All kept checkpoints as signed notes, smallest first."""
-    return tuple(
-        connection.execute(
-            sa.select(CHECKPOINTS.c.note).where(CHECKPOINTS.c.organization == organization).order_by(CHECKPOINTS.c.size)
-        ).scalars()
-    )
-
-
-def signed_size(connection: sa.Connection, organization: str) -> int:
-    """How many entries the newest checkpoint covers; 0 before the first one."""
-    query = sa.select(sa.func.coalesce(sa.func.max(CHECKPOINTS.c.size), 0)).where(CHECKPOINTS.c.organization == organization)
-    return int(connection.execute(query).scalar_one())
-
-
-def grown(connection: sa.Connection) -> tuple[str, ...]:
-    """The organizations whose log has grown since its newest checkpoint."""
-    signed = sa.select(sa.func.max(CHECKPOINTS.c.size)).where(CHECKPOINTS.c.organization == LOGS.c.organization).scalar_subquery()
-    query = sa.select(LOGS.c.organization).where(LOGS.c.size > sa.func.coalesce(signed, -1)).order_by(LOGS.c.organization)
-    return tuple(connection.execute(query).scalars())
-
-
-def latest_checkpoint(connection: sa.Connection, organization: str) -> str | None:
-    """The newest kept checkpoint as a signed note, or None."""
-    return connection.execute(
-        sa.select(CHECKPOINTS.c.note).where(CHECKPOINTS.c.organization == organization).order_by(CHECKPOINTS.c.size.desc()).limit(1)
-    ).scalar()
-
-
-def keep_rotation(connection: sa.Connection, organization: str, *, size: int, note: str, now: datetime) -> None:
-    """Keep the note by which a log's key handed over to the next after `size` entries."""
-    connection.execute(sa.insert(KEY_ROTATIONS).values(organization=organization, size=size, note=note, time=now))
-
-
-def rotations(connection: sa.Connection, organization: str) -> tuple[str, ...]:
-    """All rotation notes of a log, oldest first."""
-    return tuple(
-        connection.execute(
-            sa.select(KEY_ROTATIONS.c.note).where(KEY_ROTATIONS.c.organization == organization).order_by(KEY_ROTATIONS.c.size)
-        ).scalars()
-    )
-
-
-def erase_side_records(connection: sa.Connection, organization: str, *, start: int, stop: int) -> int:
-    """Erase the side records of the entries `start` (with) to `stop` (without), and give how many there were."""
-    erased = sa.delete(SIDE_RECORDS).where(
-        SIDE_RECORDS.c.organization == organization, SIDE_RECORDS.c.number >= start, SIDE_RECORDS.c.number < stop
-    )
-    return connection.execute(erased).rowcount
-
-
-def first_side_record(connection: sa.Connection, organization: str) -> int | None:
-    """The index of the oldest side record that is there."""
-    return connection.execute(sa.select(sa.func.min(SIDE_RECORDS.c.number)).where(SIDE_RECORDS.c.organization == organization)).scalar()
+    grown = {"size": frontier.size, "frontier": frontier.to_bytes(), "time": time}
+    connection.execute(sa.update(LOGS).where(LOGS.c.organization == organization).values(grown))
+    return size
 
 
 def _unavailable(failure: Exception) -> Unavailable:

@@ -94,6 +94,13 @@ class KeyChain:
             after = until
         raise Corrupt("corrupt", "The checkpoint is signed by a key whose time it is not of.")
 
+    def notes_from(self, known: Verifier) -> tuple[str, ...]:
+        """The notes that lead from a key to the present one; none where it is the present one, or not in the chain."""
+        for rotation, number in zip(self.rotations, range(len(self.notes)), strict=True):
+            if rotation.old == known:
+                return self.notes[number:]
+        return ()
+
     def require(self, known: Verifier) -> None:
         """Raise Corrupt unless a key that someone knows from elsewhere is in the chain, so that the present one was handed over to."""
         if known not in [verifier for verifier, _ in self._spans()]:

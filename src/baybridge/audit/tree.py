@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from baybridge.audit import log as audit_log
+from baybridge.audit import store as audit_store
 from baybridge.audit.merkle import EMPTY_ROOT, TILE_HEIGHT, Span, consistency_spans, inclusion_spans, leaf_hash, node_hash, root_of
 from baybridge.errors import Corrupt
 
@@ -25,10 +25,10 @@ class Tree:
     def hashes(self, level: int, first: int, count: int) -> tuple[bytes, ...]:
         """The hashes `first` and on of a level: of entries at level 0, of full tiles above. Raise Corrupt where one is missing."""
         if level == 0:
-            run = audit_log.entries(self.connection, self.organization, start=first, limit=count)
+            run = audit_store.entries(self.connection, self.organization, start=first, limit=count)
             found = tuple(leaf_hash(data) for number, data in run if number < first + count)
         else:
-            found = audit_log.tile_roots(self.connection, self.organization, level - 1, first, count)
+            found = audit_store.tile_roots(self.connection, self.organization, level - 1, first, count)
         if len(found) != count:
             raise Corrupt("corrupt", "The log's tree is incomplete: entries or hashes are missing.")
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -10,11 +11,12 @@ from typing import Final
 from baybridge.catalog.manifest import Manifest
 from baybridge.catalog.schema import Schema
 from baybridge.errors import Advice, Conflict, Invalid, Place
-from baybridge.names import DatasetName, nearest
+from baybridge.names import DatasetName, nearest, parse_organization
 
 MAX_TITLE: Final = 200
 MAX_DESCRIPTION: Final = 4_000
 MAX_REASON: Final = 500
+MAX_INVITED: Final = 100  # an entry names them all
 
 
 class Access(StrEnum):
@@ -73,6 +75,7 @@ class Dataset:
     """One published table. `schema` is None until confirmed or given.
 
     `latest` is the newest version that is not withdrawn, 0 where there is none; `last` the highest number that was ever given out.
+    One that is `hidden` is not there for whoever has not been let know of it.
     """
 
     name: DatasetName
@@ -84,11 +87,25 @@ class Dataset:
     updated: datetime
     last: int = 0
     condition: Condition = Condition()
+    hidden: bool = False
 
     def tag(self) -> str:
         """What names the dataset as it stands: each change of what is said of it, of its latest version or of its state gives another."""
         moved = max(self.updated, self.condition.since or self.updated)
         return f"{self.last}-{self.latest}-{self.condition.state}-{moved.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Whose eyes look at the catalog: an organization's, with None those of nobody in particular, or such as see all that there is."""
+
+    organization: str | None = None
+    everything: bool = False
+
+
+NOBODY: Final = Sight()
+EVERYTHING: Final = Sight(everything=True)
+"""For the local operator, and where a guard has let pass only people of the dataset's own organization."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +181,30 @@ def parse_access(text: str) -> Access:
         "The access of a dataset is public or agreement.",
         places=(Place("access", "public or agreement", hint=nearest(text, Access)),),
     )
+
+
+def require_hideable(dataset: Dataset) -> Dataset:
+    """Give the dataset back. Raise Conflict where it is hidden and public at once."""
+    if not (dataset.hidden and dataset.access is Access.PUBLIC):
+        return dataset
+    raise Conflict(
+        "conflict",
+        f"{dataset.name} is public, and cannot be hidden.",
+        advice=Advice(
+            rule="What everyone may read, everyone may know of.",
+            who_can_change="nobody",
+            next_step="Declare another dataset, with access by agreement, and hide that.",
+        ),
+    )
+
+
+def parse_invited(names: Iterable[str], owner: str) -> tuple[str, ...]:
+    """Give the organizations, sorted: at most 100, and not the owner itself. Raise Invalid otherwise."""
+    invited = tuple(sorted({parse_organization(name, parameter="invited") for name in names}))
+    if owner not in invited and len(invited) <= MAX_INVITED:
+        return invited
+    rule = f"at most {MAX_INVITED} other organizations"
+    raise Invalid("invalid_request", f"Invited are {rule}.", places=(Place("invited", rule),))
 
 
 def parse_mode(text: str) -> Mode:

@@ -10,20 +10,15 @@ from typing import Final, NoReturn
 
 from baybridge.errors import Advice, Invalid, Place
 from baybridge.names import nearest
-from baybridge.terms.columns import ColumnType, Kind
+from baybridge.terms.columns import MAX_NAME, UNSEEN, ColumnType, Kind, reachable
 
 MAX_COLUMNS: Final = 2_000
-MAX_NAME: Final = 128
 MAX_TEXT: Final = 4_000
 MAX_NULL_WORDS: Final = 100
 DEFAULT_NULL_WORDS: Final = ("",)
 
 _RESERVED_PREFIX: Final = "_baybridge"
 _RESERVED_NAME: Final = "_row"
-# Cc control, Cf format (bidirectional overrides, zero widths), Cs surrogates, Zl and Zp line and paragraph separators:
-# none can be seen in a page or typed in a filter, and surrogates are not UTF-8.
-_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-
 _TYPE: Final = "baybridge:type"
 _UNIT: Final = "baybridge:unit"
 _CLASSIFICATION: Final = "baybridge:classification"
@@ -42,6 +37,8 @@ _TABLE_TYPE: Final[Mapping[Kind, str]] = MappingProxyType(
         Kind.DATE: "date",
         Kind.TIMESTAMP: "datetime",
         Kind.DATETIME: "datetime",
+        Kind.STRUCT: "object",
+        Kind.LIST: "array",
     }
 )
 _OUR_TYPE: Final[Mapping[str, ColumnType]] = MappingProxyType(
@@ -54,6 +51,7 @@ _OUR_TYPE: Final[Mapping[str, ColumnType]] = MappingProxyType(
         "datetime": ColumnType(Kind.TIMESTAMP),
     }
 )
+_NESTED: Final = {"object": "struct(city text, zip text)", "array": "list(text)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ class Column:
         folded = self.name.casefold()
         if not self.name.strip() or len(self.name) > MAX_NAME:
             _refuse("name", f"A column's name is 1 to {MAX_NAME} characters, not all of them spaces.")
-        if any(unicodedata.category(character) in _UNSEEN for character in self.name):
+        if any(unicodedata.category(character) in UNSEEN for character in self.name):
             _refuse("name", "A column's name holds a control or format character, such as a line break.")
         if folded == _RESERVED_NAME or folded.startswith(_RESERVED_PREFIX):
             _refuse("name", f"The column names {_RESERVED_NAME} and {_RESERVED_PREFIX}... are kept for the server.")
@@ -104,16 +102,26 @@ class Schema:
             if column.name.casefold() in seen:
                 _refuse("fields", f"Two columns are called {column.name!r}, or differ only in upper and lower case.")
             seen.add(column.name.casefold())
+        self._check_names()
         self._check_key()
         if len(self.null_words) > MAX_NULL_WORDS or len(set(self.null_words)) != len(self.null_words):
             _refuse("missingValues", f"Null words are at most {MAX_NULL_WORDS} different words.")
 
+    def _check_names(self) -> None:
+        """A filter names a field as `column.field`, so nothing else is called that."""
+        count = sum(1 + _named_fields(column.type) for column in self.columns)
+        if len(reachable(self.types)) != count:
+            _refuse("fields", "A column and a field, or two fields, would have the same name in a filter, `column.field`.")
+
     def _check_key(self) -> None:
+        nested = {column.name for column in self.columns if column.type.is_nested}
         required = {column.name: column.required for column in self.columns}
         for name in self.key:
             if name not in required:
                 near = nearest(name, required)
                 _refuse("primaryKey", f"The key names {name!r}, which is not a column.", near and f"Did you mean {near!r}?")
+            if name in nested:
+                _refuse("primaryKey", f"The key column {name!r} is a struct or a list; a key is of simple values.")
             if not required[name]:
                 _refuse("primaryKey", f"The key column {name!r} is not required; a key cell cannot be null.")
         if len(set(self.key)) != len(self.key):
@@ -174,12 +182,30 @@ _JSON_TYPE: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
 )
 
 
+def _named_fields(column: ColumnType) -> int:
+    """How many fields a filter can reach in it."""
+    return sum(1 + _named_fields(field.type) for field in column.fields)
+
+
+def _json_schema(column: ColumnType) -> dict[str, object]:
+    """The type as JSON Schema."""
+    if column.element is not None:
+        return {"type": "array", "items": _json_schema(column.element)}
+    if column.fields:
+        properties = {field.name: _json_schema(field.type) for field in column.fields}
+        return {"type": "object", "properties": properties, "additionalProperties": False}
+    return dict(_JSON_TYPE[column.kind])
+
+
 def queryables_schema(schema: Schema, *, address: str, title: str) -> dict[str, object]:
-    """The schema's columns as a JSON Schema of what a filter may name (OGC API Features, part 3, section 6.2)."""
+    """Columns and fields in structs as a JSON Schema of what a filter may name (OGC API Features, part 3, section 6.2)."""
     properties: dict[str, object] = {}
     for column in schema.columns:
-        told: dict[str, object] = {"title": column.title or column.name, **_JSON_TYPE[column.type.kind], _TYPE: str(column.type)}
+        told: dict[str, object] = {"title": column.title or column.name, **_json_schema(column.type), _TYPE: str(column.type)}
         properties[column.name] = told | ({} if column.description is None else {"description": column.description})
+        for name, reach in reachable({column.name: column.type}).items():
+            if len(reach.path) > 1:
+                properties[name] = {"title": name, **_json_schema(reach.type), _TYPE: str(reach.type)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": address,
@@ -241,20 +267,23 @@ def _required(document: object, place: str, name: str, key: tuple[str, ...]) -> 
 
 def _type(field: Mapping[str, object], place: str) -> ColumnType:
     table_type, exact = field.get("type"), field.get(_TYPE)
-    if table_type is not None and (not isinstance(table_type, str) or table_type not in _OUR_TYPE):
-        _refuse(f"{place}.type", f"This server's Table Schema types are {', '.join(_OUR_TYPE)}.")
+    if table_type is not None and (not isinstance(table_type, str) or table_type not in _TABLE_TYPE.values()):
+        _refuse(f"{place}.type", f"This server's Table Schema types are {', '.join((*_OUR_TYPE, *_NESTED))}.")
     if exact is None:
         if table_type is None:
             # Table Schema v1 reads a missing type as string and v2 as any: the two disagree, so the steward says which.
             _refuse(f"{place}.type", f"A field has a `type`: {', '.join(_OUR_TYPE)}.")
+        if table_type in _NESTED:
+            _refuse(f"{place}.{_TYPE}", f"What is in an {table_type} is said by its exact type, like {_NESTED[table_type]}.")
         return _OUR_TYPE[table_type]
     if not isinstance(exact, str):
         _refuse(f"{place}.{_TYPE}", "The exact type is a text.")
     try:
         column_type = ColumnType.parse(exact)
-    except Invalid:
-        simple = ", ".join(kind for kind in Kind if kind is not Kind.DECIMAL)
-        _refuse(f"{place}.{_TYPE}", f"Exact types are {simple} and decimal(p,s) with p <= 38.")
+    except Invalid as wrong:
+        simple = ", ".join(kind for kind in _JSON_TYPE if kind is not Kind.DECIMAL)
+        nested = " and ".join(_NESTED.values())
+        _refuse(f"{place}.{_TYPE}", f"{wrong.detail} Exact types are {simple}, decimal(p,s) with p <= 38, and like {nested}.")
     if table_type is not None and _TABLE_TYPE[column_type.kind] != table_type:
         _refuse(f"{place}.{_TYPE}", f"{exact} is a Table Schema {_TABLE_TYPE[column_type.kind]}, and `type` says otherwise.")
     return column_type

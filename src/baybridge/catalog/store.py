@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import sqlalchemy as sa
 
-from baybridge.catalog.dataset import Access, Condition, Dataset, Numbered, State, Version
+from baybridge.catalog.dataset import Access, Condition, Dataset, Numbered, Sight, State, Version
 from baybridge.catalog.manifest import ColumnStatistics, Manifest, ManifestObject
 from baybridge.catalog.schema import Schema, parse_table_schema, to_table_schema
 from baybridge.db import METADATA, UtcDateTime
@@ -32,6 +32,15 @@ DATASETS: Final = sa.Table(
     sa.Column("state", sa.Text, nullable=False, server_default=State.PUBLISHED.value),
     sa.Column("reason", sa.Text),
     sa.Column("since", UtcDateTime),
+    sa.Column("hidden", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+INVITATIONS: Final = sa.Table(
+    "invitations",
+    METADATA,
+    sa.Column("dataset", sa.Text, sa.ForeignKey("datasets.name"), primary_key=True),
+    sa.Column("organization", sa.Text, sa.ForeignKey("organizations.name"), primary_key=True),
+    sa.Column("lasting", sa.Boolean, nullable=False),
+    sa.Index("invitations_of_an_organization", "organization", "dataset"),
 )
 VERSIONS: Final = sa.Table(
     "versions",
@@ -72,11 +81,34 @@ def declare(connection: sa.Connection, dataset: Dataset) -> None:
         "access": dataset.access.value,
         "schema": _schema_text(dataset.schema),
         "updated": dataset.updated,
+        "hidden": dataset.hidden,
     }
-    if find(connection, dataset.name) is None:
+    changed = connection.execute(sa.update(DATASETS).where(DATASETS.c.name == str(dataset.name)).values(**values))
+    if not changed.rowcount:
         connection.execute(sa.insert(DATASETS).values(name=str(dataset.name), latest=0, **values))
-    else:
-        connection.execute(sa.update(DATASETS).where(DATASETS.c.name == str(dataset.name)).values(**values))
+
+
+def invited(connection: sa.Connection, name: DatasetName) -> tuple[str, ...]:
+    """The organizations that the steward has let know of the dataset, by name."""
+    mine = sa.select(INVITATIONS.c.organization).where(INVITATIONS.c.dataset == str(name), INVITATIONS.c.lasting.is_(sa.false()))
+    return tuple(connection.execute(mine.order_by(INVITATIONS.c.organization)).scalars())
+
+
+def invite(connection: sa.Connection, name: DatasetName, organizations: Iterable[str]) -> None:
+    """Let these organizations know of the dataset, and no others, but for those that have an agreement about it."""
+    mine = INVITATIONS.c.dataset == str(name)
+    connection.execute(sa.delete(INVITATIONS).where(mine, INVITATIONS.c.lasting.is_(sa.false())))
+    lasting = connection.execute(sa.select(INVITATIONS.c.organization).where(mine)).scalars().all()
+    for organization in organizations:
+        if organization not in lasting:
+            connection.execute(sa.insert(INVITATIONS).values(dataset=str(name), organization=organization, lasting=False))
+
+
+def make_known(connection: sa.Connection, name: DatasetName, organization: str) -> None:
+    """Let a party to an agreement about the dataset know of it for good: what both sides have put in writing is not unlearned."""
+    theirs = (INVITATIONS.c.dataset == str(name)) & (INVITATIONS.c.organization == organization)
+    if not connection.execute(sa.update(INVITATIONS).where(theirs).values(lasting=True)).rowcount:
+        connection.execute(sa.insert(INVITATIONS).values(dataset=str(name), organization=organization, lasting=True))
 
 
 def add_version(connection: sa.Connection, version: Version) -> None:
@@ -114,24 +146,24 @@ def add_version(connection: sa.Connection, version: Version) -> None:
         )
 
 
-def find(connection: sa.Connection, name: DatasetName) -> Dataset | None:
-    """Give the dataset, or None."""
-    row = connection.execute(sa.select(*_DATASET).where(DATASETS.c.name == str(name))).first()
+def find(connection: sa.Connection, name: DatasetName, sight: Sight) -> Dataset | None:
+    """Give the dataset, or None where there is none that those eyes may see."""
+    row = connection.execute(sa.select(*_DATASET).where(DATASETS.c.name == str(name), _seen(sight))).first()
     return None if row is None else _dataset(row)
 
 
-def require(connection: sa.Connection, name: DatasetName) -> Dataset:
-    """Give the dataset. Raise NotFound."""
-    dataset = find(connection, name)
+def require(connection: sa.Connection, name: DatasetName, sight: Sight) -> Dataset:
+    """Give the dataset. Raise NotFound, in the same words whether it is not there or hidden from those eyes."""
+    dataset = find(connection, name, sight)
     if dataset is None:
-        hint = nearest(str(name), _like(connection, name))
+        hint = nearest(str(name), _like(connection, name, sight))
         raise NotFound(
             "not_found",
             f"There is no dataset {name}.",
             advice=Advice(
-                rule="A dataset is there from when its steward declares it; its name is public.",
+                rule="A dataset is there from when its steward declares it, and a hidden one only for whom its steward has let know of it.",
                 who_can_change="you",
-                next_step="Correct the name; the list of datasets has them all.",
+                next_step="Correct the name; the list of datasets has all that you may know of.",
                 next_command="baybridge show",
                 next_url="/api/v1/collections",
             ),
@@ -140,15 +172,24 @@ def require(connection: sa.Connection, name: DatasetName) -> Dataset:
     return dataset
 
 
-def _like(connection: sa.Connection, name: DatasetName) -> Sequence[str]:
-    """The names that share a part with this one, a thousand at most: names of datasets are public."""
+def _like(connection: sa.Connection, name: DatasetName, sight: Sight) -> Sequence[str]:
+    """The names that share a part with this one, a thousand at most, of what those eyes may see."""
     alike = sa.or_(DATASETS.c.organization == name.organization, DATASETS.c.name.endswith(f".{name.name}", autoescape=True))
-    return connection.execute(sa.select(DATASETS.c.name).where(alike).order_by(DATASETS.c.name).limit(1000)).scalars().all()
+    found = sa.select(DATASETS.c.name).where(alike, _seen(sight)).order_by(DATASETS.c.name).limit(1000)
+    return connection.execute(found).scalars().all()
 
 
-def datasets(connection: sa.Connection, *, after: str = "", limit: int | None = None) -> tuple[Dataset, ...]:
-    """Datasets by name, from the one after `after` on."""
-    query = sa.select(*_DATASET).where(DATASETS.c.name > after).order_by(DATASETS.c.name).limit(limit)
+def _seen(sight: Sight) -> sa.ColumnElement[bool]:
+    """What those eyes may see: what is not hidden, their own, and what they have been let know of."""
+    if sight.everything:
+        return sa.true()
+    known = sa.exists().where(INVITATIONS.c.dataset == DATASETS.c.name, INVITATIONS.c.organization == sight.organization)
+    return sa.or_(DATASETS.c.hidden.is_(sa.false()), DATASETS.c.organization == sight.organization, known)
+
+
+def datasets(connection: sa.Connection, sight: Sight, *, after: str = "", limit: int | None = None) -> tuple[Dataset, ...]:
+    """The datasets that those eyes may see by name, from the one after `after` on."""
+    query = sa.select(*_DATASET).where(DATASETS.c.name > after, _seen(sight)).order_by(DATASETS.c.name).limit(limit)
     return tuple(_dataset(row) for row in connection.execute(query))
 
 
@@ -313,6 +354,7 @@ _DATASET: Final = (
     DATASETS.c.state,
     DATASETS.c.reason,
     DATASETS.c.since,
+    DATASETS.c.hidden,
 )
 _NUMBERED: Final = (
     VERSIONS.c.number,
@@ -342,6 +384,7 @@ def _dataset(row: Any) -> Dataset:
         updated=row.updated,
         last=row.last,
         condition=_condition(row),
+        hidden=row.hidden,
     )
 
 

@@ -13,7 +13,7 @@ from baybridge.cli.dataset import names
 from baybridge.cli.printing import next_move, table
 from baybridge.cli.session import Door, Session, door_options, read_json
 from baybridge.terms.terms import Terms
-from baybridge.wire.agreements import AgreementShape
+from baybridge.wire.agreements import AgreementShape, AgreementsShape
 from baybridge.wire.terms import TermsShape
 
 terms_file = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
@@ -38,6 +38,12 @@ def agreement() -> None:
 @click.option("--start", metavar="INSTANT", help="From when, with its zone: 2027-01-01T00:00:00-05:00.")
 @click.option("--end", metavar="INSTANT", help="Until when, exclusive.")
 @click.option("--pseudonym-domain", metavar="NAME", help="Agreements of one domain get equal pseudonyms. [default: a domain of its own]")
+@click.option(
+    "--destroy-within",
+    type=click.IntRange(min=1),
+    metavar="DAYS",
+    help="Days after the end to state the destruction in. [default: no date]",
+)
 @click.option("--dry-run", is_flag=True, help="Print the terms and their digest, and ask for nothing.")
 @door_options
 def request(session: Session, *, file: Path | None, dry_run: bool, **options: Any) -> None:
@@ -174,11 +180,14 @@ def close(session: Session, agreement_id: str, statement: str) -> None:
 
 
 @agreement.command("list")
+@click.option("--overdue", is_flag=True, help="Only those whose statement of destruction is overdue.")
 @door_options
-def list_(session: Session) -> None:
+def list_(session: Session, *, overdue: bool) -> None:
     """List the agreements that your agency is a party to."""
     with session.door() as door:
         found = door.agreements()
+    if overdue:
+        found = AgreementsShape(agreements=[each for each in found.agreements if each.overdue])
     rows = [
         [
             each.id,
@@ -235,6 +244,7 @@ def _from_options(options: dict[str, Any]) -> TermsShape:
         masks=masks,
         linkage=options["pseudonym_domain"] is not None,  # who names a domain wants its agreements to join
         pseudonym_domain=options["pseudonym_domain"],
+        destroy_within_days=options["destroy_within"],
     )
 
 
@@ -256,6 +266,7 @@ def _lines(shape: AgreementShape) -> Iterator[str]:
     related = (
         ("umbrella", shape.umbrella),
         ("statement", shape.statement),
+        ("destroy by", shape.destroy_by and shape.destroy_by + (", overdue" if shape.overdue else "")),
         ("supersedes", shape.supersedes),
         ("took over", shape.took_over),
         ("successor", shape.successor),
@@ -286,5 +297,7 @@ def _terms_lines(terms: TermsShape) -> Iterator[str]:
     for what, limit in (("requests", terms.requests_per_day), ("rows", terms.rows_per_day)):
         if limit is not None:
             yield f"  at most     {limit:,} {what} a day"
+    if terms.destroy_within_days is not None:
+        yield f"  destroy     within {terms.destroy_within_days:,} days after its end"
     for name, codes in terms.code_lists.items():
         yield f"  code list   {name}, {len(codes.codes)} codes, any other becomes {codes.otherwise}"

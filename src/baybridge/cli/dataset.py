@@ -16,8 +16,10 @@ from baybridge.cli.printing import csv_lines, table, told, write_private
 from baybridge.cli.session import Door, Session, door_options, read_json
 from baybridge.client import RowsRejected
 from baybridge.errors import CODES, Advice, Conflict, NotFound
-from baybridge.wire.collections import CollectionsShape, DeclareRequest, PublishReport, VersionShape
+from baybridge.wire.collections import CollectionsShape, DeclareRequest, PublishReport, ReadingShape, VersionShape
+from baybridge.wire.formats import Format, format_of_name
 
+_ASPECTS = ("encoding", "delimiter", "quote", "escape", "line_end", "skip", "header_rows", "footer", "names")
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
@@ -35,6 +37,9 @@ class _Upload:
     mode: str
     base: int | None
     sheet: str | None
+    reading: dict[str, str]
+    accept_reading: bool
+    format: str | None
 
     def send(self, door: Door) -> PublishReport:
         source = sys.stdin.buffer if str(self.file) == "-" else told(self.file)
@@ -49,6 +54,9 @@ class _Upload:
             mode=self.mode,
             base=self.base,
             sheet=self.sheet,
+            reading=self.reading,
+            accept_reading=self.accept_reading,
+            format=self.format or format_of_name(self.file),
         )
 
 
@@ -70,11 +78,22 @@ class _Upload:
 )
 @click.option("--base", type=int, metavar="N", help="The version that FILE follows: where another is the latest, nothing is published.")
 @click.option("--sheet", metavar="NAME", help="The sheet of an Excel workbook, where it has several.")
+@click.option(
+    "--read", multiple=True, metavar="WHAT=HOW", help="How FILE is read where it is not plain CSV: encoding=windows-1252; repeatable."
+)
+@click.option("--accept-reading", is_flag=True, help="Read FILE as a dry run proposes.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice([*Format]),
+    help="The format of FILE. [default: by the end of its name, else csv]",
+)
 @click.option("--title", help="The dataset's title.")
 @click.option("--description", help="What the dataset is.")
 @click.option(
     "--access", type=click.Choice(["public", "agreement"]), help="Who may read; fixed when the dataset is declared. [default: agreement]"
 )
+@click.option("--hidden", is_flag=True, help="Hide it from all but its own agency and whom `hide --invite` names.")
 @click.option(
     "--rejects", type=click.Path(dir_okay=False, path_type=Path), help="Write the cells that do not fit to this CSV file (mode 600)."
 )
@@ -94,9 +113,13 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     mode: str,
     base: int | None,
     sheet: str | None,
+    read: tuple[str, ...],
+    accept_reading: bool,
+    file_format: str | None,
     title: str | None,
     description: str | None,
     access: str | None,
+    hidden: bool,
     rejects: Path | None,
 ) -> None:
     """Publish a table as the next version of DATASET.
@@ -111,8 +134,11 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     if schema_change and schema is None:
         raise click.UsageError("--schema-change confirms another schema: give it with --schema FILE.")
     given = None if schema is None else read_json(schema, dict[str, Any])
-    declaration = DeclareRequest(title=title, description=description, access=access, schema=given, schema_change=schema_change)
-    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base, sheet)
+    declaration = DeclareRequest(
+        title=title, description=description, access=access, schema=given, schema_change=schema_change, hidden=hidden or None
+    )
+    said = _said(read)
+    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base, sheet, said, accept_reading, file_format)
     with session.door() as door:
         if not dry_run:
             _declare(door, upload, declaration)
@@ -153,7 +179,7 @@ def show(session: Session, dataset: str | None) -> None:
             f"{collection.id}: {collection.title}",
             *([f"  {collection.description}"] if collection.description else []),
             *([] if collection.state == "published" else [f"  state    {collection.state}, {collection.reason}"]),
-            f"  access   {collection.access}",
+            f"  access   {collection.access}" + (", hidden" if collection.hidden else ""),
             f"  key      {', '.join(schema.get('primaryKey', [])) or 'none'}",
             "",
             *table(
@@ -164,6 +190,32 @@ def show(session: Session, dataset: str | None) -> None:
             *_version_lines(versions),
         ],
     )
+
+
+def _said(read: Sequence[str]) -> dict[str, str]:
+    """What --read says, by aspect."""
+    said = {}
+    for each in read:
+        aspect, equals, how = each.partition("=")
+        if aspect not in _ASPECTS or not equals:
+            raise click.UsageError(f"--read takes WHAT=HOW, WHAT one of {', '.join(_ASPECTS)}.")
+        said[aspect] = how
+    return said
+
+
+def _reading_lines(reading: ReadingShape | None) -> Iterator[str]:
+    """How the file was read, where it is not plain."""
+    if reading is None or not reading.remarks:
+        return
+    yield ""
+    yield from table(
+        ["read", "as", "confirmed", "why"],
+        [[each.aspect, each.value, "yes" if each.confirmed else "no", each.reason] for each in reading.remarks],
+    )
+    names = [each.encoding for each in reading.encodings]
+    for line in reading.differing:
+        texts = zip(names, line.texts, strict=True)
+        yield from ("", *table([f"line {line.line:,}", "text"], [[name, text] for name, text in texts if text is not None]))
 
 
 def _listing_lines(listed: CollectionsShape) -> Iterator[str]:
@@ -236,8 +288,8 @@ def _write_rejects(session: Session, path: Path | None, report: PublishReport) -
     """The rejects hold values, so they go into a file of the uploader's own and not to the terminal."""
     if path is None:
         return
-    rows = [[each.row, each.column, each.rule, each.value] for each in report.rejects]
-    write_private(path, csv_lines([["row", "column", "rule", "value"], *rows]))
+    rows = [[each.row, each.column, each.rule, each.value, each.offset, each.message] for each in report.rejects]
+    write_private(path, csv_lines([["row", "column", "rule", "value", "offset", "message"], *rows]))
     session.note(f"Wrote {path}: {len(rows):,} {'cell' if len(rows) == 1 else 'cells'}.")
     if rows:
         session.note(f"next: correct the file, and publish it again: baybridge publish {report.dataset} FILE")
@@ -266,6 +318,7 @@ def _report_lines(report: PublishReport, rejects: Path | None, *, schema: bool) 
         yield from table(["rejected in", "rule", "cells"], [[column, rule, count] for (column, rule), count in found.most_common()])
         if rejects is None:
             yield "  The rows and values: --rejects FILE"
+    yield from _reading_lines(report.reading)
     for each in report.suspends:
         did = "suspended" if report.published else "suspends"
         yield f"  {did} {each.agreement} ({each.consumer}): {', '.join(each.columns)}"

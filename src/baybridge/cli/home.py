@@ -24,15 +24,17 @@ _DEFAULT_ORIGIN: Final = "baybridge.localhost"
 @click.option(
     "--origin", default=_DEFAULT_ORIGIN, show_default=True, help="The name that the logs are known by for good, usually the host's."
 )
+@click.option("--catalog", default="", help="A PostgreSQL database, as postgresql://USER@HOST/NAME, in the place of SQLite in the home.")
 @json_option
-def init(session: Session, directory: Path, origin: str) -> None:
+def init(session: Session, directory: Path, origin: str, catalog: str) -> None:
     """Make a home in DIRECTORY.
 
-    It holds catalog, objects, extracts, and signing keys with mode 600.
+    It holds catalog, objects, extracts, and signing keys with mode 600. With a catalog on PostgreSQL it is one node of several: copy
+    the folder keys of the first node into DIRECTORY before you make the next.
     """
     with server_part():
         from baybridge.cli import local  # noqa: PLC0415 -- the light client has no server to import
-    local.make_home(directory, origin=origin)
+    local.make_home(directory, origin=origin, catalog=catalog)
     session.show(
         {"home": str(directory.absolute()), "origin": origin}, [f"Made a home in {directory}; its logs are known as {origin}/audit/..."]
     )
@@ -42,12 +44,13 @@ def init(session: Session, directory: Path, origin: str) -> None:
 @click.command()
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on; 0 takes a free one.")
+@click.option("--no-worker", is_flag=True, help="Run no jobs here: leave them to `baybridge worker`.")
 @home_option
-def serve(session: Session, host: str | None, port: int | None) -> None:
+def serve(session: Session, *, host: str | None, port: int | None, no_worker: bool) -> None:
     """Serve a home until SIGTERM or SIGINT."""
     session.require_home()
     signal.signal(signal.SIGTERM, _stop)
-    with session.local({"host": host, "port": port}) as operator:
+    with session.local({"host": host, "port": port, "worker": False if no_worker else None}) as operator:
         operator.serve(lambda at, taken: _say_where(session, at, taken))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Final, Self
 
 from baybridge.agreements.agreement import Agreement
 from baybridge.agreements.umbrellas import Umbrella
@@ -19,6 +20,8 @@ from baybridge.http.server import serve
 from baybridge.http.shapes import (
     agreement_shape,
     collection_shape,
+    job_shape,
+    jobs_shape,
     organization_shape,
     principal_shape,
     publish_report,
@@ -34,6 +37,7 @@ from baybridge.operate.home import find_home
 from baybridge.operate.settings import Setting, load_settings
 from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.publish import Declaration, Upload
+from baybridge.publish.reading import parse_wanted
 from baybridge.terms.terms import parse_instant
 from baybridge.wire.agreements import AgreementShape, AgreementsShape, UmbrellaShape, UmbrellasShape
 from baybridge.wire.collections import (
@@ -45,13 +49,17 @@ from baybridge.wire.collections import (
     VersionShape,
     VersionsShape,
 )
+from baybridge.wire.formats import parse_format
+from baybridge.wire.jobs import JobShape, JobsShape
 from baybridge.wire.principals import OrganizationShape, OrganizationsShape, PrincipalShape, PrincipalsShape, TokenShape, TokensShape
 from baybridge.wire.terms import TermsShape
 
+_TIDY_SECONDS: Final = 60
 
-def make_home(root: Path, *, origin: str) -> str:
+
+def make_home(root: Path, *, origin: str, catalog: str = "") -> str:
     """Make a home, and give the origin that its logs are known by."""
-    with Exchange.make(root, origin=origin) as exchange:
+    with Exchange.make(root, origin=origin, catalog=catalog, environment=os.environ) as exchange:
         return exchange.settings.origin
 
 
@@ -85,6 +93,30 @@ class LocalOperator:
     def serve(self, ready: Callable[[str, int], None]) -> None:
         """Serve the home until it is told to stop."""
         serve(self.exchange, ready=ready)
+
+    def work(self, ready: Callable[[str], None]) -> None:
+        """Run the home's jobs until it is told to stop."""
+        with self.exchange.home.held(), self.exchange.worker.running():
+            ready(self.exchange.worker.name)
+            while True:
+                self.exchange.upkeep.tidy()
+                time.sleep(_TIDY_SECONDS)
+
+    def jobs(self, state: str | None, limit: int) -> JobsShape:
+        """Jobs, the newest first, and the numbers of all."""
+        return jobs_shape(self.exchange.jobs.listing(LOCAL_OPERATOR, state=state, limit=limit), self.exchange.jobs.counts())
+
+    def job(self, number: int) -> JobShape:
+        """One job."""
+        return job_shape(self.exchange.jobs.show(LOCAL_OPERATOR, number))
+
+    def retry_job(self, number: int) -> JobShape:
+        """Let a dead job run again."""
+        return job_shape(self.exchange.jobs.retry(LOCAL_OPERATOR, number))
+
+    def discard_job(self, number: int) -> JobShape:
+        """Let a job never run."""
+        return job_shape(self.exchange.jobs.discard(LOCAL_OPERATOR, number))
 
     def organizations(self) -> OrganizationsShape:
         """All agencies."""
@@ -149,26 +181,25 @@ class LocalOperator:
 
     def collections(self) -> CollectionsShape:
         """All datasets, by id."""
-        found = self.exchange.catalog.listing().datasets
-        return CollectionsShape(collections=[collection_shape(each.dataset, each.latest) for each in found])
+        found = self.exchange.catalog.listing(LOCAL_OPERATOR).datasets
+        return CollectionsShape(collections=[collection_shape(each) for each in found])
 
     def collection(self, dataset: str) -> CollectionShape:
         """One dataset."""
-        found = self.exchange.catalog.describe(DatasetName.parse(dataset))
-        return collection_shape(found.dataset, found.latest)
+        return collection_shape(self.exchange.catalog.describe(LOCAL_OPERATOR, DatasetName.parse(dataset)))
 
     def schema(self, dataset: str, version: int | None = None) -> dict[str, Any]:
         """A dataset's schema, or that of one of its versions."""
-        return to_table_schema(self.exchange.catalog.schema(DatasetName.parse(dataset), version))
+        return to_table_schema(self.exchange.catalog.schema(LOCAL_OPERATOR, DatasetName.parse(dataset), version))
 
     def version(self, dataset: str, number: int) -> VersionShape:
         """One version."""
-        found = self.exchange.catalog.version(DatasetName.parse(dataset), number)
+        found = self.exchange.catalog.version(LOCAL_OPERATOR, DatasetName.parse(dataset), number)
         return version_shape(found.versions[0], public=found.public)
 
     def versions(self, dataset: str) -> VersionsShape:
         """A dataset's versions, newest first."""
-        found = self.exchange.catalog.versions(DatasetName.parse(dataset))
+        found = self.exchange.catalog.versions(LOCAL_OPERATOR, DatasetName.parse(dataset))
         return VersionsShape(id=dataset, versions=[version_shape(each, public=found.public) for each in found.versions])
 
     def declare(self, dataset: str, declaration: DeclareRequest) -> CollectionShape:
@@ -179,6 +210,8 @@ class LocalOperator:
             access=None if declaration.access is None else parse_access(declaration.access),
             schema=None if declaration.schema is None else parse_table_schema(declaration.schema),
             schema_change=declaration.schema_change,
+            hidden=declaration.hidden,
+            invited=None if declaration.invited is None else tuple(declaration.invited),
         )
         self.exchange.publish.declare(LOCAL_OPERATOR, DatasetName.parse(dataset), said)
         return self.collection(dataset)
@@ -196,6 +229,9 @@ class LocalOperator:
         mode: str = "replace",
         base: int | None = None,
         sheet: str | None = None,
+        reading: Mapping[str, str] | None = None,
+        accept_reading: bool = False,
+        format: str | None = None,  # noqa: A002 -- the parameter's name
     ) -> PublishReport:
         """Make a file the dataset's next version. Raise RowsRejected, with the report, where cells do not fit."""
         upload = Upload(
@@ -208,6 +244,8 @@ class LocalOperator:
             mode=parse_mode(mode),
             base=base,
             sheet=sheet,
+            wanted=parse_wanted(dict(reading or {}), accept=accept_reading),
+            file_format=parse_format(format),
         )
         publication = self.exchange.publish.publish(LOCAL_OPERATOR, DatasetName.parse(dataset), upload)
         report = publish_report(publication)

@@ -17,7 +17,9 @@ from baybridge.cli.dataset import publish, show
 from baybridge.cli.demo import demo
 from baybridge.cli.ending import purge, restore_version, withdraw
 from baybridge.cli.examine import changes, diff, profile
+from baybridge.cli.hiding import hide, unhide
 from baybridge.cli.home import doctor, init, restore, serve, settings
+from baybridge.cli.jobs import jobs, worker
 from baybridge.cli.notices import notices
 from baybridge.cli.org import org
 from baybridge.cli.rows import get
@@ -55,8 +57,8 @@ def version(session: Session) -> None:
 
 
 for command in (
-    *(init, demo, serve, restore, settings, doctor, org, user, token, whoami),
-    *(publish, show, get, profile, diff, changes, snippet, withdraw, restore_version, purge, who_has),
+    *(init, demo, serve, worker, jobs, restore, settings, doctor, org, user, token, whoami),
+    *(publish, show, get, profile, diff, changes, snippet, hide, unhide, withdraw, restore_version, purge, who_has),
     *(agreement, umbrella, notices, audit, completion, version),
 ):
     baybridge.add_command(command)

@@ -33,3 +33,6 @@ def _lines(found: NoticesShape) -> Iterator[str]:
     for each in found.ending_soon:
         yield f"ends in {each.days} days: {each.agreement} on {each.dataset}, {each.end}"
         yield f"  renew it: baybridge agreement renew {each.agreement} --end INSTANT"
+    for late in found.overdue:
+        yield f"overdue since {late.destroy_by}: {late.consumer} has not stated that what it got under {late.agreement} is destroyed"
+        yield f"  state it: baybridge agreement close {late.agreement} --statement TEXT"

@@ -88,5 +88,7 @@ class Addresses:
     inclusion_proof = Address(calls.audit.inclusion_proof)
     consistency_proof = Address(calls.audit.consistency_proof)
     receipt = Address(calls.audit.receipt)
+    witnessed = Address(calls.audit.witnessed)
+    witness = Address(calls.audit.witness)
     my_receipt = Address(calls.audit.my_receipt)
     erase_side_records = Address(calls.audit.erase_side_records)

@@ -172,8 +172,16 @@ class TermsNotUnderstood(Refused):
     """The agreement holds a term this server does not understand, so nothing is served under it."""
 
 
+class NodeDiffers(Conflict):
+    """The home's origin or keys are not those that its catalog was made with."""
+
+
 class SchemaUnconfirmed(Conflict):
     """A first publication needs a schema: confirm the proposal or give one."""
+
+
+class ReadingUnconfirmed(Conflict):
+    """The file is not plain CSV, and how it is read was neither said nor accepted."""
 
 
 class SchemaIsContract(Conflict):
@@ -222,12 +230,20 @@ class LogUnavailable(Unavailable):
     """The audit log cannot be written, so nothing is served."""
 
 
+class CatalogUnavailable(Unavailable):
+    """The catalog cannot be reached or has no place left, so nothing is served."""
+
+
 class PurgeUnfinished(Unavailable):
     """A purge was begun and is not done; the server goes on with it, and serves nothing of the version."""
 
 
 class CopyUnreachable(Unavailable):
     """The checkpoints kept outside the home cannot be read or written."""
+
+
+class ObjectsUnreachable(Unavailable):
+    """The store that holds the objects of versions cannot be read or written."""
 
 
 class QueryLimit(Unavailable):
@@ -297,7 +313,9 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "terms_not_understood": TermsNotUnderstood,
     "not_found": NotFound,
     "conflict": Conflict,
+    "node_differs": NodeDiffers,
     "schema_unconfirmed": SchemaUnconfirmed,
+    "reading_unconfirmed": ReadingUnconfirmed,
     "schema_is_contract": SchemaIsContract,
     "request_under_way": RequestUnderWay,
     "outcome_unknown": OutcomeUnknown,
@@ -309,8 +327,10 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "extract_building": ExtractBuilding,
     "limit_reached": LimitReached,
     "log_unavailable": LogUnavailable,
+    "catalog_unavailable": CatalogUnavailable,
     "purge_unfinished": PurgeUnfinished,
     "copy_unreachable": CopyUnreachable,
+    "objects_unreachable": ObjectsUnreachable,
     "query_limit": QueryLimit,
     "unreachable": Unreachable,
     "corrupt": Corrupt,

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from baybridge.errors import Advice, Invalid
+from baybridge.terms.columns import ColumnType, Kind
 
 _DECIMAL: Final = re.compile(r"decimal\((\d+),(\d+)\)")
 _LOOSE: Final = {"string": "text", "number": "decimal(38,9)", "datetime": "timestamp"}  # of a field without an exact type
@@ -25,6 +26,12 @@ class Column:
     cells: list[Any]
     precision: int = 0
     scale: int = 0
+    nested: ColumnType | None = None
+
+    @property
+    def type(self) -> ColumnType:
+        """The type as one value."""
+        return self.nested or ColumnType(Kind(self.kind), self.precision, self.scale)
 
 
 def columns(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> dict[str, Column]:
@@ -34,6 +41,8 @@ def columns(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> dic
 
 
 def _column(values: list[Any], type_name: str) -> Column:
+    if type_name.startswith(("struct(", "list(")):
+        return _nested_column(values, ColumnType.parse(type_name))
     exact = _DECIMAL.fullmatch(type_name)
     kind = "decimal" if exact else type_name
     precision, scale = (int(exact[1]), int(exact[2])) if exact else (0, 0)
@@ -43,6 +52,23 @@ def _column(values: list[Any], type_name: str) -> Column:
     if all(type(each) is int for each in present):
         return Column("integer", values)
     return Column("text", [each if each is None or isinstance(each, str) else json.dumps(each) for each in values])
+
+
+def _nested_column(values: list[Any], nested: ColumnType) -> Column:
+    """Structs as dicts and lists as lists, of values of their types; what a mask made a text is texts."""
+    with contextlib.suppress(ValueError, TypeError, ArithmeticError, AttributeError):
+        return Column(nested.kind, [_inner(each, nested) for each in values], nested=nested)
+    return Column("text", values)
+
+
+def _inner(value: Any, column: ColumnType) -> Any:
+    if value is None:
+        return None
+    if column.element is not None:
+        return [_inner(each, column.element) for each in _just(list)(value)]
+    if column.fields:
+        return {field.name: _inner(_just(dict)(value)[field.name], field.type) for field in column.fields}
+    return _READ[column.kind](value)
 
 
 def _just(kind: type) -> Callable[[Any], Any]:
@@ -72,10 +98,6 @@ def _wall_clock(value: str) -> datetime:
     return found
 
 
-def _any_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
 _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "text": _just(str),
     "integer": _just(int),
@@ -85,7 +107,6 @@ _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "date": date.fromisoformat,
     "timestamp": _instant,
     "datetime": _wall_clock,
-    "struct": _any_json,
 }
 
 
@@ -103,10 +124,15 @@ def to_arrow(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], prove
         "datetime": pa.timestamp("us"),
     }
     found = columns(rows, schema)
-    fields = [
-        (name, pa.decimal128(each.precision, each.scale) if each.kind == "decimal" else types.get(each.kind, pa.string()))
-        for name, each in found.items()
-    ]
+
+    def inner(column: ColumnType) -> Any:
+        if column.element is not None:
+            return pa.list_(inner(column.element))
+        if column.fields:
+            return pa.struct([(field.name, inner(field.type)) for field in column.fields])
+        return pa.decimal128(column.precision, column.scale) if column.kind == "decimal" else types.get(column.kind, pa.string())
+
+    fields = [(name, inner(each.type)) for name, each in found.items()]
     wanted = pa.schema(fields, metadata={"baybridge": json.dumps(provenance)})
     return pa.table({name: each.cells for name, each in found.items()}, schema=wanted)
 
@@ -123,7 +149,6 @@ def to_pandas(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], prov
         "boolean": "boolean",
         "timestamp": "datetime64[us, UTC]",
         "datetime": "datetime64[us]",
-        "struct": "string",
     }
     found = columns(rows, schema)
     frame = pd.DataFrame({name: pd.Series(each.cells, dtype=types.get(each.kind, "object")) for name, each in found.items()})
@@ -145,10 +170,15 @@ def to_polars(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> A
         "datetime": pl.Datetime("us"),
     }
     found = columns(rows, schema)
-    wanted = {
-        name: pl.Decimal(each.precision, each.scale) if each.kind == "decimal" else types.get(each.kind, pl.String())
-        for name, each in found.items()
-    }
+
+    def inner(column: ColumnType) -> Any:
+        if column.element is not None:
+            return pl.List(inner(column.element))
+        if column.fields:
+            return pl.Struct({field.name: inner(field.type) for field in column.fields})
+        return pl.Decimal(column.precision, column.scale) if column.kind == "decimal" else types.get(column.kind, pl.String())
+
+    wanted = {name: inner(each.type) for name, each in found.items()}
     return pl.DataFrame({name: each.cells for name, each in found.items()}, schema=wanted)
 
 

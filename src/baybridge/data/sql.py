@@ -23,7 +23,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from baybridge.terms.columns import ColumnType, Kind
+from baybridge.terms.columns import ColumnType, Kind, Reach, reachable
 from baybridge.terms.cql2 import (
     Always,
     And,
@@ -90,6 +90,16 @@ def path_literal(path: Path) -> str:
 
 def fetched(value: str, column: ColumnType) -> str:
     """Print how a value leaves the engine: instants as UTC without their zone, which the driver would want a further library for."""
+    return _fetched(value, column, 0) if column.holds(Kind.TIMESTAMP) else value
+
+
+def _fetched(value: str, column: ColumnType, level: int) -> str:
+    """The same of what holds an instant; `level` tells the lists' own names apart."""
+    if column.element is not None:
+        return f"list_transform({value}, lambda x{level}: {_fetched(f'x{level}', column.element, level + 1)})"
+    if column.fields:
+        fields = (f"{quote(field.name)} := {_fetched(f'({value}).{quote(field.name)}', field.type, level)}" for field in column.fields)
+        return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({', '.join(fields)}) END"
     return f"timezone('UTC', {value})" if column.kind is Kind.TIMESTAMP else value
 
 
@@ -97,6 +107,10 @@ def sql_type(column: ColumnType) -> str:
     """Name the DuckDB type that holds the column's values."""
     if column.kind is Kind.DECIMAL:
         return f"DECIMAL({column.precision},{column.scale})"
+    if column.element is not None:
+        return f"{sql_type(column.element)}[]"
+    if column.fields:
+        return f"STRUCT({', '.join(f'{quote(field.name)} {sql_type(field.type)}' for field in column.fields)})"
     return _SQL_TYPES[column.kind]
 
 
@@ -106,13 +120,14 @@ def predicate(tree: Filter, columns: Mapping[str, ColumnType]) -> Sql:
     Raise Invalid (`unknown_column`, `filter_invalid`) where the filter does not fit the columns, so that no other name reaches the SQL.
     """
     check(tree, columns)
+    named = reachable(columns)
     group = _PLAIN if len(leaves(tree)) <= _FEW_CONDITIONS else _SEALED
     if isinstance(tree, And):  # what stands at the top of an AND is plain, because DuckDB skips what a file's statistics rule out by it
-        return _joined(" AND ", tuple(_condition(operand, columns, group) for operand in tree.operands), _PLAIN)
-    return _condition(tree, columns, group)
+        return _joined(" AND ", tuple(_condition(operand, named, group) for operand in tree.operands), _PLAIN)
+    return _condition(tree, named, group)
 
 
-def _condition(tree: Filter, columns: Mapping[str, ColumnType], group: str) -> Sql:
+def _condition(tree: Filter, columns: Mapping[str, Reach], group: str) -> Sql:
     """Print the filter; `group` is what AND and OR stand in."""
     if isinstance(tree, And | Or):
         parts = tuple(_condition(operand, columns, group) for operand in tree.operands)
@@ -153,15 +168,18 @@ def _folded(text: str, folds: tuple[Fold, ...]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """The column that a condition is about: its quoted name inside its folds, its type, and its folds."""
+    """The column, or the field in a struct, that a condition is about: its quoted name inside its folds, its type, and its folds."""
 
     name: str
     type: ColumnType
     folds: tuple[Fold, ...]
 
     @classmethod
-    def of(cls, column: Property, columns: Mapping[str, ColumnType]) -> _Target:
-        return cls(_folded(quote(column.name), column.folds), columns[column.name], column.folds)
+    def of(cls, column: Property, columns: Mapping[str, Reach]) -> _Target:
+        first, *fields = columns[column.name].path
+        # In parentheses the engine takes the column's name for no table's.
+        name = f"({quote(first)}).{'.'.join(map(quote, fields))}" if fields else quote(first)
+        return cls(_folded(name, column.folds), columns[column.name].type, column.folds)
 
     @property
     def bound(self) -> str:

@@ -9,7 +9,7 @@ from baybridge.data.sql import Sql, fetched, quote
 from baybridge.terms.columns import ColumnType, Kind
 
 AGGREGATES: Final = 4
-"""For each column: how many values, how many different ones, the least and the greatest."""
+"""For each column: how many values, how many different ones, the least and the greatest; these two are null of structs and lists."""
 
 
 def statistics_sql(types: Mapping[str, ColumnType]) -> Sql:
@@ -17,7 +17,8 @@ def statistics_sql(types: Mapping[str, ColumnType]) -> Sql:
     wanted = ["count(*)"]
     for name, column in types.items():
         value = fetched(quote(name), column)
-        wanted += [f"count({quote(name)})", f"count(DISTINCT {quote(name)})", f"min({value})", f"max({value})"]
+        ends = ["NULL", "NULL"] if column.is_nested else [f"min({value})", f"max({value})"]
+        wanted += [f"count({quote(name)})", f"count(DISTINCT {quote(name)})", *ends]
     return Sql(f"SELECT {', '.join(wanted)} FROM extract.items")
 
 

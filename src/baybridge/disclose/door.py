@@ -14,11 +14,13 @@ import sqlalchemy as sa
 from baybridge.agreements import store as agreement_store
 from baybridge.agreements.agreement import Agreement
 from baybridge.agreements.domains import unwrap_key
+from baybridge.agreements.readers import note_reader
 from baybridge.audit.counts import Counted
 from baybridge.audit.entry import JSON, Kind, canonical, column_list
 from baybridge.audit.log import Draft, Log, always
+from baybridge.audit.side import Side
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Dataset, State, Version
+from baybridge.catalog.dataset import NOBODY, Dataset, State, Version
 from baybridge.data.engines.duckdb import Engine, Rows, Stop, Whole
 from baybridge.data.engines.duckdb import Question as PageQuestion
 from baybridge.data.extracts import Extract, Extracts
@@ -31,6 +33,7 @@ from baybridge.errors import Advice, BaybridgeError, Invalid, Place, Refused, Un
 from baybridge.names import DatasetName
 from baybridge.policy.decision import Grant, Refusal, decide
 from baybridge.policy.refusals import limit_reached
+from baybridge.policy.sight import sight_of
 from baybridge.principals.principal import Principal
 from baybridge.principals.tokens import present
 
@@ -67,6 +70,7 @@ class Disclose:
     wait: float
     _versions: dict[tuple[str, int], Version] = field(default_factory=dict)
     _referred: set[tuple[str, str]] = field(default_factory=set)
+    _readers: dict[tuple[str, str | None], datetime] = field(default_factory=dict)
 
     def read(self, request: Request | Examination, principal: Principal | None, stop: Stop) -> Answer:
         """Answer the request, with its entry durable, or raise the reason why not."""
@@ -93,7 +97,7 @@ class Disclose:
             yield
         except Refused as refused:
             with self.database.read() as connection:
-                known = catalog.find(connection, dataset)
+                known = catalog.find(connection, dataset, NOBODY)
             if known is not None:
                 self.log.counts.add(Counted(dataset.organization, str(dataset), "refusal", refused.code, channel))
             raise
@@ -121,10 +125,10 @@ class Disclose:
                 raise self._refused(request, principal, granted)
             try:
                 leaving, draft = compute(granted)
-            except Exception:
-                if self._stands(granted):
+            except Exception as failure:
+                if self._stands(granted) and (isinstance(failure, Unavailable) or self._are_present(granted)):
                     raise
-                continue  # what it was reading from was withdrawn or purged meanwhile: decide again
+                continue  # what it was reading from was withdrawn, purged or collected meanwhile: decide again
             if draft is None:
                 self._count(request, "read", None)
                 return leaving, None, granted
@@ -155,7 +159,7 @@ class Disclose:
 
     def _load(self, request: Read, principal: Principal | None) -> _Known:
         with self.database.read() as connection:
-            dataset = catalog.require(connection, request.ask.dataset)
+            dataset = catalog.require(connection, request.ask.dataset, sight_of(principal))
             numbers = [request.version]
             if isinstance(request, Examination) and request.since is not None:
                 numbers.append(request.since)
@@ -246,6 +250,9 @@ class Disclose:
             stands=lambda: self._stands(granted),
         )
 
+    def _are_present(self, granted: Granted) -> bool:
+        return all(self.extracts.is_present(each.projection) for each in granted.grants)
+
     def _digest(self, granted: Granted) -> str:
         return "-".join(self.extracts.digest(grant.projection) for grant in granted.grants)
 
@@ -271,7 +278,17 @@ class Disclose:
                 referred = agreement_store.refer_to_extract(connection, grant.agreement, extract.sha256, now=self.clock())
             if referred:
                 self._referred.add((grant.agreement.id, extract.sha256))
+        self._note_reader(grant)
         return extract
+
+    def _note_reader(self, grant: Grant) -> None:
+        """Note who reads the dataset, once an hour: what is read of late is made ahead of the readers of its next version."""
+        dataset, hour = grant.projection.dataset, self.clock().replace(minute=0, second=0, microsecond=0)
+        reader = (str(dataset), None if grant.agreement is None else grant.agreement.id)
+        if self._readers.get(reader) != hour:
+            with self.database.write() as connection:
+                note_reader(connection, dataset, grant.agreement, now=self.clock())
+            self._readers[reader] = hour
 
     def _domain_key(self, key_id: str) -> bytes:
         with self.database.read() as connection:
@@ -318,7 +335,9 @@ class Disclose:
             facts |= {"since": older.projection.version, "since_extract": self.extracts.digest(older.projection)}
         if grant.agreement is not None:
             facts["agreement"] = {"id": grant.agreement.id, "terms_sha256": grant.agreement.terms_sha256}
-        return Draft(grant.projection.dataset.organization, Kind.DISCLOSURE, facts, side)
+        since = granted.grants[1].projection.version if len(granted.grants) > 1 else None
+        kept = Side(side, str(grant.projection.dataset), grant.projection.version, since)
+        return Draft(grant.projection.dataset.organization, Kind.DISCLOSURE, facts, kept)
 
     def _count(self, request: Read, kind: str, code: str | None) -> None:
         name = request.ask.dataset

@@ -16,7 +16,10 @@ from baybridge.terms.columns import ColumnType, Kind
 
 @dataclass(frozen=True, slots=True)
 class ColumnSummary:
-    """One column of an extract. `top` are its most frequent values with their counts; empty where no value occurs twice."""
+    """One column of an extract. `top` are its most frequent values with their counts; empty where no value occurs twice.
+
+    Of a struct or a list there are counts only: it has no least, no greatest, and no frequent values.
+    """
 
     name: str
     type: ColumnType
@@ -60,7 +63,7 @@ class Summarize:
         for position, (name, column) in enumerate(types.items()):
             present, distinct, least, greatest = counted[AGGREGATES * position : AGGREGATES * (position + 1)]
             top: tuple[tuple[Any, int], ...] = ()
-            if self.top and distinct < present:
+            if self.top and distinct < present and not column.is_nested:
                 frequent = engine.rows((read.extract,), top_sql(name, column, self.top), (column, ColumnType(Kind.INTEGER)), stop)
                 top = tuple((value, count) for value, count in frequent.rows)
             columns.append(ColumnSummary(name, column, rows - present, distinct, least, greatest, top))

@@ -11,7 +11,7 @@ from baybridge.disclose.question import Question
 from baybridge.disclose.stream import Lines
 from baybridge.policy.decision import Ask, Grant
 from baybridge.terms import cql2
-from baybridge.terms.columns import ColumnType
+from baybridge.terms.columns import ColumnType, column_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,4 +116,6 @@ def question_of(request: Read, grant: Grant) -> tuple[dict[str, JSON], tuple[str
         "limit": request.limit,
         "sort": [("-" if key.descending else "") + key.column for key in request.sort],
     }
-    return question, tuple(dict.fromkeys([*columns, *(each.name for each in filtered), *(key.column for key in request.sort)]))
+    return question, tuple(
+        dict.fromkeys([*columns, *(column_of(each.name, types) for each in filtered), *(key.column for key in request.sort)])
+    )

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from baybridge.http import probes
-from baybridge.http.contract import DECIDED, IF_MATCH, PUBLIC, SIGNED_IN, Address, only
+from baybridge.http.contract import DECIDED, IF_MATCH, PUBLIC, SEEN, SIGNED_IN, Address, only
 from baybridge.http.rest import administration, agreements, audit, collections, examine, items, notices, queries, umbrellas
 from baybridge.http.rest.formats import FORMATS
 from baybridge.principals.principal import Move, Role
@@ -26,7 +26,16 @@ from baybridge.wire.agreements import (
     UmbrellaShape,
     UmbrellasShape,
 )
-from baybridge.wire.audit import ConsistencyShape, EntriesShape, ErasureShape, InclusionShape, KeysShape, VerifierShape
+from baybridge.wire.audit import (
+    CheckpointCopyRequest,
+    CheckpointCopyShape,
+    ConsistencyShape,
+    EntriesShape,
+    ErasureShape,
+    InclusionShape,
+    KeysShape,
+    VerifierShape,
+)
 from baybridge.wire.collections import (
     ChangesShape,
     CollectionShape,
@@ -77,6 +86,7 @@ _AGREEMENT: Final = f"{_AGREEMENTS}/{{agreement}}"
 _UMBRELLAS: Final = f"{_API}/umbrellas"
 _UMBRELLA: Final = f"{_UMBRELLAS}/{{umbrella}}"
 _LOG: Final = f"{_API}/audit/{{organization}}"
+_WITNESS: Final = f"{_API}/witness/{{organization}}"
 
 _OBJECT: Final = dict[str, Any]
 _BYTES: Final = "application/octet-stream"
@@ -157,16 +167,16 @@ ADDRESSES: Final = (
     ),
     DELETE(f"{_TOKENS}/{{token}}", administration.revoke_token, "Revoke a token", SIGNED_IN, {204: None}, codes=_ADMIN_CODES),
     # Datasets.
-    GET(f"{_API}/collections", collections.listing, "All datasets", PUBLIC, {200: CollectionsShape}, parameters=_LISTING),
-    GET(_DATASET, collections.describe, "A dataset", PUBLIC, {200: CollectionShape}),
+    GET(f"{_API}/collections", collections.listing, "All datasets", SEEN, {200: CollectionsShape}, parameters=_LISTING),
+    GET(_DATASET, collections.describe, "A dataset", SEEN, {200: CollectionShape}),
     PUT(
         *(_DATASET, collections.declare, "Make a dataset known, or change what is said of it", _STEWARD, {200: CollectionShape}),
         takes=DeclareRequest,
         parameters=(IF_MATCH,),
         codes=("schema_invalid", "schema_is_contract", "conflict"),
     ),
-    GET(f"{_DATASET}/schema", collections.schema, "A dataset's Frictionless Table Schema", PUBLIC, {200: _OBJECT}),
-    GET(f"{_DATASET}/queryables", collections.queryables, "The columns that a filter may name", PUBLIC, {200: "application/schema+json"}),
+    GET(f"{_DATASET}/schema", collections.schema, "A dataset's Frictionless Table Schema", SEEN, {200: _OBJECT}),
+    GET(f"{_DATASET}/queryables", collections.queryables, "The columns that a filter may name", SEEN, {200: "application/schema+json"}),
     *(
         GET(f"{path}/{name}", handler, f"{summary} of {which}", DECIDED, {200: shape, 304: None}, parameters=given, codes=_EXAMINE)
         for path, which in ((_DATASET, "the latest version"), (_VERSION, "a version"))
@@ -190,7 +200,7 @@ ADDRESSES: Final = (
         for path, which in ((_DATASET, "a dataset"), (_VERSION, "a version"))
     ),
     GET(
-        *(f"{_DATASET}/versions", collections.versions, "A dataset's versions, newest first", PUBLIC, {200: VersionsShape}),
+        *(f"{_DATASET}/versions", collections.versions, "A dataset's versions, newest first", SEEN, {200: VersionsShape}),
         parameters=_LISTING,
     ),
     POST(
@@ -202,14 +212,15 @@ ADDRESSES: Final = (
             "file_over_limits",
             "schema_invalid",
             "schema_unconfirmed",
+            "reading_unconfirmed",
             "schema_is_contract",
             "agreements_affected",
             "rows_rejected",
             "conflict",
         ),
     ),
-    GET(_VERSION, collections.version, "A version", PUBLIC, {200: VersionShape}),
-    GET(f"{_VERSION}/schema", collections.schema, "A version's Frictionless Table Schema", PUBLIC, {200: _OBJECT}),
+    GET(_VERSION, collections.version, "A version", SEEN, {200: VersionShape}),
+    GET(f"{_VERSION}/schema", collections.schema, "A version's Frictionless Table Schema", SEEN, {200: _OBJECT}),
     GET(f"{_VERSION}/items", items.items, "Rows of a version", DECIDED, _ROWS, parameters=items.PARAMETERS, codes=_READ),
     GET(f"{_DATASET}/items", items.items, "Rows of the latest version", DECIDED, _ROWS, parameters=items.PARAMETERS, codes=_READ),
     *(
@@ -304,6 +315,12 @@ ADDRESSES: Final = (
     DELETE(
         *(f"{_LOG}/side-records", audit.erase, "Erase side records for good", _ADMIN, {200: ErasureShape}),
         parameters=audit.ERASE_PARAMETERS,
+    ),
+    GET(_WITNESS, audit.witnessed, "The checkpoints kept for a partner's server", PUBLIC, {200: CheckpointCopyShape}),
+    PUT(
+        *(_WITNESS, audit.witness, "Keep newer ones", only(Role.AUDITOR), {200: CheckpointCopyShape}),
+        takes=CheckpointCopyRequest,
+        codes=("conflict",),
     ),
     GET(f"{_LOG}/entries", audit.entries, "Entries", only(Role.AUDITOR), {200: EntriesShape}, parameters=audit.ENTRIES_PARAMETERS),
 )

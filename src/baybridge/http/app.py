@@ -40,8 +40,9 @@ PLACES: Final = 4096
 UPLOAD_PLACES: Final = 128
 STRANGER_PLACES: Final = 256
 _SWEEP_SECONDS: Final = 1.0
+_TIDY_SECONDS: Final = 60
+_HOLD_SECONDS: Final = 2.0
 _COUNT_SECONDS: Final = 60
-_ERASE_SECONDS: Final = 60
 _LOG: Final = logging.getLogger("baybridge.http")
 
 
@@ -92,9 +93,10 @@ def make_app(exchange: Exchange, *, on_start: Callable[[], None]) -> ASGIApp:
             for pause, act, what in (
                 (seconds, exchange.sign, "signing a checkpoint"),
                 (seconds, exchange.administer.note_last_use, "noting when tokens were used"),
-                (_SWEEP_SECONDS, exchange.sweep, "finishing a purge"),
+                (_SWEEP_SECONDS, exchange.sweep, "letting go of extracts that are gone"),
+                (_TIDY_SECONDS, exchange.upkeep.tidy, "tidying the disk"),
+                (_HOLD_SECONDS, exchange.replies.hold, "holding keys of requests"),
                 (_COUNT_SECONDS, exchange.log.enter_counts, "entering counts"),
-                (_ERASE_SECONDS, exchange.expire, "erasing side records"),
             )
         ]
         on_start()

@@ -25,7 +25,7 @@ class Token(Enum):
     """Whether a request needs a token."""
 
     UNREAD = "public: no token is needed"
-    OPTIONAL = "public data need no token"
+    OPTIONAL = "what is public needs no token"
     NEEDED = "a token is needed"
 
 
@@ -38,6 +38,8 @@ class Who:
 
 
 PUBLIC: Final = Who(Token.UNREAD)
+SEEN: Final = Who(Token.OPTIONAL)
+"""Everyone, with a token or without: it says whose eyes look."""
 DECIDED: Final = Who(Token.OPTIONAL, (Role.ANALYST, Role.STEWARD))
 SIGNED_IN: Final = Who(Token.NEEDED)
 
@@ -131,7 +133,7 @@ class Address:
         """Every code that a problem of this address may have, in order."""
         found = {"internal", *self.codes}
         if self.is_api:
-            found |= {"unknown_parameter", "busy"}
+            found |= {"unknown_parameter", "busy", "catalog_unavailable"}
         if self.is_api and self.method != "GET":
             found |= {"precondition_failed"}
         if self.parameters or self.takes is not None or "{organization}" in self.path or "{dataset}" in self.path:

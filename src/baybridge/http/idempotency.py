@@ -41,7 +41,8 @@ class _Hashing:
 async def once(address: Address, request: Request) -> Response:
     """Do the request unless its key says that it was done. Only what was done is kept: an error did nothing, and frees its key.
 
-    Of an error of the server it is not known what was done before it: its key stays taken, without an answer.
+    Of an error of the server it is not known what was done before it, nor where the catalog was lost: the key stays taken, without an
+    answer.
     """
     key, token = request.headers[HEADER], bearer(request)
     asked = f"{request.method} {request.url.path}?{request.url.query}"
@@ -56,7 +57,7 @@ async def once(address: Address, request: Request) -> Response:
     try:
         answer = await address.handler(Request(request.scope, body))
     except (BaybridgeError, ClientDisconnect) as error:
-        if isinstance(error, BaybridgeError) and error.facts.status == CODES["internal"].status:
+        if isinstance(error, BaybridgeError) and (error.facts.status == CODES["internal"].status or error.code == "catalog_unavailable"):
             await call(request, lambda exchange: exchange.replies.leave_open(reserved))
         else:
             await call(request, lambda exchange: exchange.replies.release(reserved))

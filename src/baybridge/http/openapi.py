@@ -72,7 +72,7 @@ def _who(address: Address) -> str:
     roles = f" of a principal with the role {' or '.join(address.who.roles)}" if address.who.roles else ""
     return {
         Token.UNREAD: "No token is needed.",
-        Token.OPTIONAL: f"Public data need no token, other data one{roles}.",
+        Token.OPTIONAL: f"What is public needs no token, other things one{roles}.",
         Token.NEEDED: f"A token{roles} is needed.",
     }[address.who.token]
 

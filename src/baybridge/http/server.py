@@ -107,9 +107,9 @@ class BoundedProtocol(HttpToolsProtocol):
 def serve(exchange: Exchange, *, ready: Callable[[str, int], None]) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way. `ready` is told host and port once requests are taken.
 
-    Raise Conflict when another process serves this home: on SQLite one process does. Raise Corrupt where the home was set back in time.
+    Raise Conflict when another process serves this home and its catalog is SQLite. Raise Corrupt where the home was set back in time.
     """
-    with exchange.home.held(), _listen(exchange.settings.host, exchange.settings.port) as listener:
+    with exchange.held(), _listen(exchange.settings.host, exchange.settings.port) as listener:
         exchange.outside.require_consistent()
         exchange.database.scrub()  # what was erased just before a crash may still stand in the write-ahead log
         app = make_app(exchange, on_start=lambda: ready(exchange.settings.host, listener.getsockname()[1]))
@@ -129,7 +129,8 @@ def serve(exchange: Exchange, *, ready: Callable[[str, int], None]) -> None:
             timeout_graceful_shutdown=10,
         )
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-        uvicorn.Server(config).run(sockets=[listener])
+        with exchange.working():
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from baybridge.agreements.agreement import Agreement, possible_acts
 from baybridge.agreements.notices import Notice
 from baybridge.agreements.umbrellas import Umbrella
-from baybridge.catalog.dataset import Access, Dataset, Numbered
+from baybridge.catalog.dataset import Access, Numbered
 from baybridge.catalog.schema import to_table_schema
+from baybridge.jobs import Counts, Job
 from baybridge.operate.administer import Issued
+from baybridge.operate.look import Described
 from baybridge.principals.principal import Organization, Principal, Token
 from baybridge.publish import Publication
 from baybridge.publish.purge import Plan
+from baybridge.publish.reading import Found, written
 from baybridge.terms.terms import format_instant
 from baybridge.wire.agreements import AgreementShape, ApprovalShape, SignatureShape, UmbrellaShape
 from baybridge.wire.collections import (
     ChangesMadeShape,
     CollectionShape,
     ColumnProfileShape,
+    DifferingShape,
+    EncodingShape,
     PublishReport,
     PurgeShape,
+    ReadingShape,
     RejectShape,
+    RemarkShape,
     SuspensionShape,
     VersionShape,
 )
+from baybridge.wire.jobs import JobShape, JobsShape
 from baybridge.wire.notices import NoticeShape
 from baybridge.wire.principals import OrganizationShape, PrincipalShape, TokenFactsShape, TokenShape
 from baybridge.wire.shape import LinkShape
@@ -72,6 +81,8 @@ def agreement_shape(agreement: Agreement, *, now: datetime) -> AgreementShape:
         successor=agreement.successor,
         handed_over=None if agreement.handed_over is None else format_instant(agreement.handed_over),
         possible=possible_acts(agreement.state_at(now)),
+        destroy_by=None if (due := agreement.destroy_by(now)) is None else format_instant(due),
+        overdue=agreement.overdue(now),
     )
 
 
@@ -100,8 +111,36 @@ def notice_shape(notice: Notice) -> NoticeShape:
     )
 
 
-def collection_shape(dataset: Dataset, latest: Numbered | None) -> CollectionShape:
+def job_shape(job: Job) -> JobShape:
+    """A job as the operator reads it."""
+    return JobShape(
+        number=job.number,
+        kind=job.kind,
+        payload=dict(job.payload),
+        state=job.state.value,
+        run_at=format_instant(job.run_at),
+        attempt=job.attempt,
+        failures=job.failures,
+        error=job.error,
+        worker=job.worker,
+        lease_until=None if job.lease_until is None else format_instant(job.lease_until),
+        created=format_instant(job.created),
+        updated=format_instant(job.updated),
+    )
+
+
+def jobs_shape(found: Iterable[Job], counts: Counts) -> JobsShape:
+    """Jobs, and the numbers of all."""
+    return JobsShape(
+        jobs=[job_shape(each) for each in found],
+        counts={state.value: number for state, number in counts.states.items()},
+        lag_seconds=round(counts.lag.total_seconds(), 3),
+    )
+
+
+def collection_shape(found: Described) -> CollectionShape:
     """A dataset with its latest version."""
+    dataset, latest = found.dataset, found.latest
     address = f"/api/v1/collections/{dataset.name}"
     return CollectionShape(
         id=str(dataset.name),
@@ -114,6 +153,8 @@ def collection_shape(dataset: Dataset, latest: Numbered | None) -> CollectionSha
         updated=None if latest is None else format_instant(latest.published),
         state=dataset.condition.state.value,
         reason=dataset.condition.reason,
+        hidden=dataset.hidden,
+        invited=None if found.invited is None else list(found.invited),
         links=[
             LinkShape(rel="self", href=address),
             LinkShape(rel="describedby", href=f"{address}/schema"),
@@ -224,7 +265,10 @@ def publish_report(publication: Publication) -> PublishReport:
             )
             for column in publication.profile.columns
         ],
-        rejects=[RejectShape(row=each.row, column=each.column, rule=each.rule, value=each.value) for each in publication.rejects],
+        rejects=[
+            RejectShape(row=each.row, column=each.column, rule=each.rule, value=each.value, offset=each.offset, message=each.message)
+            for each in publication.rejects
+        ],
         entry=publication.entry,
         suspends=[
             SuspensionShape(agreement=each.agreement.id, consumer=each.agreement.consumer, columns=list(each.columns))
@@ -239,4 +283,25 @@ def publish_report(publication: Publication) -> PublishReport:
             unmatched=publication.changes.unmatched,
         ),
         notes=list(publication.notes),
+        reading=None if publication.found is None else _reading(publication.found),
+    )
+
+
+def _reading(found: Found) -> ReadingShape:
+    reading = found.reading
+    return ReadingShape(
+        encoding=reading.encoding,
+        delimiter=written("delimiter", reading),
+        quote=written("quote", reading),
+        escape=written("escape", reading),
+        line_end=reading.line_end,
+        skip=reading.skip,
+        header_rows=reading.header_rows,
+        footer=reading.footer,
+        remarks=[
+            RemarkShape(aspect=each.aspect, value=each.value, reason=each.reason, confirmed=each.aspect not in found.unconfirmed)
+            for each in found.remarks
+        ],
+        encodings=[EncodingShape(encoding=each.encoding, undecodable=each.undecodable) for each in found.candidates],
+        differing=[DifferingShape(line=each.line, texts=list(each.texts)) for each in found.differing],
     )

@@ -6,10 +6,8 @@ A check is a small function that gives a `Seen`, or raises what it met. Evidence
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,15 +19,16 @@ import httpx2
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from baybridge import jobs
 from baybridge.agreements import store as agreements
 from baybridge.agreements.agreement import Standing
-from baybridge.audit import log as audit_log
+from baybridge.audit import store as audit_store
 from baybridge.audit.entry import decode
 from baybridge.catalog import store as catalog
 from baybridge.catalog.dataset import State
-from baybridge.data.objects import Objects, hash_file
+from baybridge.data.objects import Objects
 from baybridge.db import Database
-from baybridge.errors import BaybridgeError
+from baybridge.errors import BaybridgeError, Corrupt
 from baybridge.operate.home import Home, read_keys
 from baybridge.operate.outside import Outside
 from baybridge.operate.watch import Watch
@@ -37,6 +36,7 @@ from baybridge.principals import store as principals
 
 DOCS: Final = "docs/how-to/look-after-a-home.md"
 ENDING_WITHIN: Final = timedelta(days=30)
+_LAG: Final = timedelta(minutes=5)
 _AHEAD: Final = timedelta(seconds=5)
 _SAMPLE_OBJECTS: Final = 20
 _SAMPLE_BYTES: Final = 1 << 28
@@ -106,12 +106,13 @@ def look(name: str, see: Callable[[], Seen], *, fix: str) -> Check:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """A home that may not open: its files, its environment, and how its settings and its catalog are read. `database` opens nothing yet."""
+    """A home that may not open: its files, its environment, and how its parts are read. `database` opens nothing yet."""
 
     home: Home
     environment: Mapping[str, str]
     read_settings: Callable[[], Iterable[str]]
     database: Database
+    probe: Callable[[], None]
 
     def checks(self) -> tuple[Check, ...]:
         """Look at settings, secrets, keys, catalog, objects folder and disk."""
@@ -149,6 +150,8 @@ class Files:
 
     def catalog(self) -> Seen:
         """The database opens, is sound, and is of this program's revision."""
+        if self.database.shared:
+            return self._postgresql()
         if not self.home.database.exists():
             return fail(f"{self.home.database.name} is missing", f"cp -p BACKUP/{self.home.database.name} {self.home.database}")
         with self.database.read() as connection:
@@ -160,14 +163,25 @@ class Files:
             return fail(f"revision {present}, and this program needs {needed}", "baybridge version")
         return ok(f"revision {present}, and the file is sound")
 
+    def _postgresql(self) -> Seen:
+        with self.database.read() as connection:
+            lax = [name for name in ("fsync", "full_page_writes") if connection.exec_driver_sql(f"SHOW {name}").scalar() != "on"]
+        present, needed = self.database.revisions()
+        if present != needed:
+            return fail(f"revision {present}, and this program needs {needed}", "baybridge version")
+        if lax:
+            return warn(f"PostgreSQL has {' and '.join(lax)} off: a power cut takes entries that were served under", "psql -c 'SHOW fsync'")
+        return ok(f"revision {present} on PostgreSQL, which waits for its disk")
+
     def objects_folder(self) -> Seen:
-        """A file can be written, read back and removed where objects are."""
-        with tempfile.NamedTemporaryFile(dir=self.home.objects, prefix="doctor-") as probe:
-            probe.write(b"baybridge")
-            probe.flush()
-            os.fsync(probe.fileno())
-            if Path(probe.name).read_bytes() != b"baybridge":
-                return fail("what was written is not what was read back", f"df -h {self.home.objects}")
+        """An object can be written, read back and removed where objects are."""
+        try:
+            self.read_settings()
+        except BaybridgeError:
+            return warn(
+                "not looked at: the settings, which say where objects are, do not parse", f"baybridge settings --home {self.home.root}"
+            )
+        self.probe()
         return ok("a file was written, read back and removed")
 
     def disk(self) -> Seen:
@@ -200,6 +214,7 @@ class Doctor:
             look("outside", self.kept_outside, fix=f"baybridge settings {at}"),
             look("clock", self.newest_entry, fix="timedatectl"),
             look("purges", self.purges, fix=f"baybridge serve {at}"),
+            look("jobs", self.jobs, fix=f"baybridge jobs list {at}"),
             look("agreements_ending", self.agreements_ending, fix=f"baybridge agreement list {at}"),
             look("second_person", self.second_person, fix=f"baybridge org list {at}"),
             look("extracts", self.extracts, fix=f"ls -ld {self.home.extracts}"),
@@ -209,30 +224,33 @@ class Doctor:
         """Every object that a version names is there, and those of a chance sample are what was written."""
         with self.database.read() as connection:
             named = catalog.named_objects(connection)
-        missing = sorted(each for each in named if not self.objects.path(each).exists())
+        sizes = self.objects.sizes()
+        missing = sorted(named - sizes.keys())
         if missing:
-            return fail(
-                f"{len(missing)} of {len(named)} objects are missing: {_some(each[:12] for each in missing)}", self._copy(missing[0])
-            )
-        sampled = self._sample(named)
-        wrong = [each for each in sampled if hash_file(self.objects.path(each))[0] != each]
+            which = _some(each[:12] for each in missing)
+            return fail(f"{len(missing)} of {len(named)} objects are missing: {which}", self.objects.restored(missing[0]))
+        sampled = self._sample({each: sizes[each] for each in named})
+        wrong = [each for each in sampled if not self._is_written(each)]
         if wrong:
             which = _some(each[:12] for each in wrong)
-            return fail(f"{len(wrong)} of {len(sampled)} objects are not what was written: {which}", self._copy(wrong[0]))
+            return fail(f"{len(wrong)} of {len(sampled)} objects are not what was written: {which}", self.objects.restored(wrong[0]))
         return ok(f"{len(named)} objects are there, and {len(sampled)} that were hashed again are what was written")
 
-    def _sample(self, named: frozenset[str]) -> list[str]:
+    def _is_written(self, sha256: str) -> bool:
+        try:
+            self.objects.check(sha256)
+        except Corrupt:
+            return False
+        return True
+
+    def _sample(self, named: Mapping[str, int]) -> list[str]:
         nonce, taken, size = self.entropy(16), list[str](), 0
         for each in sorted(named, key=lambda name: hashlib.sha256(nonce + name.encode()).digest())[:_SAMPLE_OBJECTS]:
-            size += self.objects.path(each).stat().st_size
+            size += named[each]
             if taken and size > _SAMPLE_BYTES:
                 break
             taken.append(each)
         return taken
-
-    def _copy(self, sha256: str) -> str:
-        path = self.objects.path(sha256)
-        return f"cp -p BACKUP/{path.relative_to(self.home.root)} {path}"
 
     def log(self) -> Seen:
         """Every entry hashes to what the checkpoints were signed over."""
@@ -259,9 +277,9 @@ class Doctor:
         """The clock is not behind what was already entered: else agreements would end late."""
         now, ahead = self.clock(), list[str]()
         with self.database.read() as connection:
-            for organization in audit_log.logs(connection):
-                size = audit_log.frontier(connection, organization).size
-                newest = [decode(data).time for _, data in audit_log.entries(connection, organization, start=max(0, size - 1), limit=1)]
+            for organization in audit_store.logs(connection):
+                size = audit_store.frontier(connection, organization).size
+                newest = [decode(data).time for _, data in audit_store.entries(connection, organization, start=max(0, size - 1), limit=1)]
                 ahead += [organization for each in newest if each > now + _AHEAD]
         if ahead:
             return fail(f"the newest entry of {_some(ahead)} is in the future", "timedatectl")
@@ -275,6 +293,17 @@ class Doctor:
             which = _some(f"version {number} of {name}" for name, number in begun)
             return warn(f"{len(begun)} versions are being purged: {which}", f"baybridge serve --home {self.home.root}")
         return ok("no purge is unfinished")
+
+    def jobs(self) -> Seen:
+        """No job is dead, and none has waited long for a worker."""
+        with self.database.read() as connection:
+            found = jobs.counts(connection, now=self.clock())
+        dead, waiting, at = found.states[jobs.State.DEAD], found.states[jobs.State.QUEUED], f"--home {self.home.root}"
+        if dead:
+            return warn(f"{dead} jobs are dead", f"baybridge jobs list --state dead {at}")
+        if found.lag > _LAG:
+            return warn(f"a job has been due for {found.lag.total_seconds():.0f} s, and no worker has taken it", f"baybridge serve {at}")
+        return ok(f"{waiting} jobs wait, none is dead or late")
 
     def agreements_ending(self) -> Seen:
         """No agreement in force ends soon without a successor."""
@@ -305,7 +334,7 @@ class Doctor:
         return warn(f"{evidence}, more than is free", f"du -sh {self.home.extracts}") if size > free else ok(evidence)
 
 
-OPENED: Final = ("objects", "log", "outside", "clock", "purges", "agreements_ending", "second_person", "extracts")
+OPENED: Final = ("objects", "log", "outside", "clock", "purges", "jobs", "agreements_ending", "second_person", "extracts")
 """The checks that a home must open for."""
 
 

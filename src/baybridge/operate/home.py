@@ -71,18 +71,25 @@ class Home:
         """The log's next signing key, while a rotation is on its way."""
         return self.root / "keys" / "log.next.pem"
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> contextlib.AbstractContextManager[None]:
         """Be the one process that serves this home, or acts on it while none does. Raise Conflict when there is another."""
-        with (self.root / "serving.lock").open("w") as file:
+        return self._locked(fcntl.LOCK_EX)
+
+    def shared(self) -> contextlib.AbstractContextManager[None]:
+        """Serve this home beside others that do. Raise Conflict while one holds it alone."""
+        return self._locked(fcntl.LOCK_SH)
+
+    @contextlib.contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        with (self.root / "serving.lock").open("a") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, how | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise Conflict(
                     "conflict",
                     "Another process serves this home.",
                     advice=Advice(
-                        rule="One process serves a home whose catalog is SQLite.",
+                        rule="One process serves a home whose catalog is SQLite, and none while the home is acted on as a whole.",
                         who_can_change="the operator",
                         next_step="Stop the other process, or name another home.",
                     ),
@@ -90,7 +97,7 @@ class Home:
             yield
 
 
-def make_home(root: Path, *, origin: str, make_catalog: Callable[[Home], None]) -> Home:
+def make_home(root: Path, *, origin: str, make_catalog: Callable[[Home], None], catalog: str = "") -> Home:
     """Make the folders, the keys (mode 600), the catalog and a settings file. Raise Conflict when there is a home already.
 
     Until the settings file is there, which comes last, it is not a home. Where making it was cut short, or the settings file was lost,
@@ -114,6 +121,8 @@ def make_home(root: Path, *, origin: str, make_catalog: Callable[[Home], None]) 
     _write_once(root / "keys" / "cursor.key", secrets.token_bytes(32))
     make_catalog(home)
     text = f'# Settings of this Baybridge home; `baybridge settings` shows them all.\norigin = "{origin}"\n'
+    if catalog:
+        text += f'catalog = "{catalog}"\n'
     _write_once(home.settings, text.encode())
     return home
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from baybridge.audit import log as audit_log
+from baybridge.audit import store as audit_store
 from baybridge.audit.entry import decode
 from baybridge.audit.log import Log
 from baybridge.audit.proof import TlogProof
@@ -63,7 +63,7 @@ class Prove:
                 require_role(principal, organization, Role.AUDITOR, scope=Scope.AUDIT)
         with self.database.read() as connection:
             tile.require_in(self._signed(connection, organization))
-            run = audit_log.entries(connection, organization, start=tile.first, limit=tile.width)
+            run = audit_store.entries(connection, organization, start=tile.first, limit=tile.width)
             return encode_bundle(data for _, data in run)
 
     def inclusion(self, organization: str, index: int, size: int | None) -> Inclusion:
@@ -93,9 +93,9 @@ class Prove:
         """
         with self.database.read() as connection:
             self.watch.require_log(connection, organization)
-            run = audit_log.entries(connection, organization, start=index, limit=1)
+            run = audit_store.entries(connection, organization, start=index, limit=1)
             entry = next((data for number, data in run if number == index), None)
-            signed = audit_log.signed_size(connection, organization)
+            signed = audit_store.signed_size(connection, organization)
         if entry is None or not _may_have(principal, organization, entry):
             raise NotFound("not_found", "The log has no entry of that index, or it is not one of yours.")
         note = self.watch.checkpoint(organization) if index >= signed else self.watch.latest(organization)
@@ -114,7 +114,7 @@ class Prove:
 
     def _signed(self, connection: sa.Connection, organization: str) -> int:
         self.watch.require_log(connection, organization)
-        return audit_log.signed_size(connection, organization)
+        return audit_store.signed_size(connection, organization)
 
 
 def _actor(principal: Principal) -> dict[str, str]:

@@ -2,10 +2,13 @@
 
 A key is reserved before its act and answered after it, in transactions of their own. Between the two a crash leaves a reservation
 without an answer: then nobody knows whether the act was done, and that is what a retry is told. It is never done twice.
+
+Whoever works on a key says so for some seconds more, again and again, so that every process and host can tell what is under way.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,12 +16,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from baybridge.db import METADATA, Database, UtcDateTime
-from baybridge.errors import Advice, Conflict, Invalid, Place
+from baybridge.errors import Advice, Conflict, Invalid, Place, Unavailable
 from baybridge.principals.principal import Principal
 
 KEPT: Final = timedelta(hours=24)
+HELD: Final = timedelta(seconds=10)
 MAX_KEY: Final = 255
 
 REPLIES: Final = sa.Table(
@@ -31,6 +36,7 @@ REPLIES: Final = sa.Table(
     sa.Column("media_type", sa.Text),
     sa.Column("body", sa.LargeBinary),
     sa.Column("created", UtcDateTime, nullable=False, index=True),
+    sa.Column("held_until", UtcDateTime),
 )
 
 
@@ -72,13 +78,13 @@ class Replies:
             connection.execute(sa.delete(REPLIES).where(REPLIES.c.created < now - KEPT))
             row = connection.execute(sa.select(REPLIES).where(REPLIES.c.key_sha256 == key_sha256)).one_or_none()
             if row is None:
-                connection.execute(sa.insert(REPLIES).values(key_sha256=key_sha256, request=request, created=now))
+                connection.execute(sa.insert(REPLIES).values(key_sha256=key_sha256, request=request, created=now, held_until=now + HELD))
                 self._under_way.add(key_sha256)
                 return key_sha256
         if row.request != request:
             raise key_reused()
         if row.status is None:
-            raise _under_way() if key_sha256 in self._under_way else _unknown()
+            raise _under_way() if row.held_until is not None and now < row.held_until else _unknown()
         return Kept(row.body_sha256, Reply(row.status, row.media_type, row.body))
 
     def keep(self, key_sha256: str, kept: Kept) -> None:
@@ -100,8 +106,24 @@ class Replies:
             self._under_way.discard(key_sha256)
 
     def leave_open(self, key_sha256: str) -> None:
-        """Say that nobody here works on the key any more, and that nobody knows what came of it."""
+        """Say that nobody works on the key any more, and that nobody knows what came of it.
+
+        Where that cannot be said, what was said before ends by itself.
+        """
         self._under_way.discard(key_sha256)
+        with contextlib.suppress(SQLAlchemyError, Unavailable), self.database.write() as connection:
+            connection.execute(sa.update(REPLIES).where(REPLIES.c.key_sha256 == key_sha256).values(held_until=None))
+
+    def hold(self) -> None:
+        """Say for some seconds more which keys are worked on here. It is called every second or so."""
+        held = sorted(self._under_way)
+        if held:
+            with self.database.write() as connection:
+                connection.execute(
+                    sa.update(REPLIES)
+                    .where(REPLIES.c.key_sha256.in_(held), REPLIES.c.status.is_(None))
+                    .values(held_until=self.clock() + HELD)
+                )
 
 
 def key_reused() -> Invalid:

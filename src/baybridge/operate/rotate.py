@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from baybridge.audit import log as audit_log
+from baybridge.audit import store as audit_store
 from baybridge.audit.checkpoint import Verifier
 from baybridge.audit.entry import JSON, Kind
 from baybridge.audit.log import Draft, Log
@@ -17,6 +17,7 @@ from baybridge.audit.rotation import Rotation, sign_rotation
 from baybridge.db import Database
 from baybridge.errors import Conflict
 from baybridge.operate.home import Home, Keys, drop_next_key, make_next_key, read_next_key, use_next_key
+from baybridge.operate.pins import pin_log_key
 from baybridge.principals.principal import Principal, require_operator
 
 
@@ -37,13 +38,14 @@ class Rotate:
             new = make_next_key(self.home)
             with self.database.write() as connection:
                 verifiers = []
-                for organization in audit_log.logs(connection):
-                    origin, size = self.log.origin(organization), audit_log.frontier(connection, organization).size
+                for organization in audit_store.logs(connection):
+                    origin, size = self.log.origin(organization), audit_store.frontier(connection, organization).size
                     note = sign_rotation(origin, size, self.keys.log, new)
                     facts: dict[str, JSON] = {"actor": {"organization": principal.organization, "principal": principal.id}, "note": note}
                     self.log.append(connection, Draft(organization, Kind.KEY_ROTATED, facts))
-                    audit_log.keep_rotation(connection, organization, size=size, note=note, now=self.clock())
+                    audit_store.keep_rotation(connection, organization, size=size, note=note, now=self.clock())
                     verifiers.append(Verifier.of(new, origin))
+                pin_log_key(connection, replace(self.keys, log=new))
             use_next_key(self.home)
         return tuple(verifiers)
 
@@ -60,8 +62,8 @@ def settle_rotation(home: Home, database: Database, log: Log, keys: Keys) -> Key
             with database.read() as connection:
                 announced = any(
                     Rotation.parse(notes[-1]).new == Verifier.of(new, log.origin(organization))
-                    for organization in audit_log.logs(connection)
-                    if (notes := audit_log.rotations(connection, organization))
+                    for organization in audit_store.logs(connection)
+                    if (notes := audit_store.rotations(connection, organization))
                 )
             if not announced:
                 drop_next_key(home)

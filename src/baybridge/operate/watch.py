@@ -10,7 +10,8 @@ from datetime import datetime
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from baybridge.audit import log as audit_log
+from baybridge.audit import side as audit_side
+from baybridge.audit import store as audit_store
 from baybridge.audit.checkpoint import Checkpoint, Verifier, sign
 from baybridge.audit.entry import decode
 from baybridge.audit.log import Log
@@ -54,8 +55,8 @@ class Watch:
         """Sign the log as it stands, keep the note, and give it."""
         with self.database.write() as connection:
             self.require_log(connection, organization)
-            frontier = audit_log.frontier(connection, organization)
-            latest = audit_log.latest_checkpoint(connection, organization)
+            frontier = audit_store.frontier(connection, organization)
+            latest = audit_store.latest_checkpoint(connection, organization)
             keys = self.keys_of(connection, organization)
             if latest is not None and keys.open(latest).size == frontier.size:
                 return latest
@@ -63,13 +64,13 @@ class Watch:
                 raise Corrupt("corrupt", "The log's entries are not those that it was written with, so it is not signed.")
             origin = self.log.origin(organization)
             note = sign(Checkpoint(origin, frontier.size, frontier.root()), self.key, origin)
-            audit_log.keep_checkpoint(connection, organization, size=frontier.size, note=note, now=self.clock())
+            audit_store.keep_checkpoint(connection, organization, size=frontier.size, note=note, now=self.clock())
             return note
 
     def sign_new(self) -> None:
         """Sign each log that has grown since its last checkpoint."""
         with self.database.read() as connection:
-            grown = audit_log.grown(connection)
+            grown = audit_store.grown(connection)
         failures = []
         for organization in grown:
             try:
@@ -83,7 +84,7 @@ class Watch:
         """The newest checkpoint that was signed; it signs a first one only where there is none, so that asking writes nothing."""
         with self.database.read() as connection:
             self.require_log(connection, organization)
-            latest = audit_log.latest_checkpoint(connection, organization)
+            latest = audit_store.latest_checkpoint(connection, organization)
         return latest or self.checkpoint(organization)
 
     def published_verifier(self, organization: str) -> Verifier:
@@ -99,7 +100,7 @@ class Watch:
     def keys_of(self, connection: sa.Connection, organization: str) -> KeyChain:
         """The keys of a log as its rotations lead on. Raise Corrupt where they do not lead to the key that the home holds."""
         own = self.verifier(organization)
-        notes = audit_log.rotations(connection, organization)
+        notes = audit_store.rotations(connection, organization)
         chain = KeyChain.follow(Rotation.parse(notes[0]).old if notes else own, notes)
         if chain.current != own:
             raise Corrupt("corrupt", "The key in the home is not the one that the log's rotations lead to.")
@@ -113,8 +114,8 @@ class Watch:
                 require_role(principal, organization, Role.AUDITOR, scope=Scope.AUDIT)
         with self.database.read() as connection:
             self.require_log(connection, organization)
-            size = audit_log.frontier(connection, organization).size
-            run = tuple(audit_log.entries(connection, organization, start=start, limit=limit))
+            size = audit_store.frontier(connection, organization).size
+            run = tuple(audit_store.entries(connection, organization, start=start, limit=limit))
         return Run(self.log.origin(organization), size, run)
 
     def verify(self, organization: str, notes: tuple[str, ...], pinned: Verifier | None = None) -> Verdict:
@@ -126,9 +127,9 @@ class Watch:
         with self.database.read() as connection:
             self.require_log(connection, organization)
             keys = self._known_keys(connection, organization, pinned, findings)
-            checkpoints = open_notes(keys, [*audit_log.checkpoints(connection, organization), *notes], findings)
+            checkpoints = open_notes(keys, [*audit_store.checkpoints(connection, organization), *notes], findings)
             origin = self.log.origin(organization)
-            replayed = replay(audit_log.entries(connection, organization), origin=origin, checkpoints=checkpoints, keys=keys)
+            replayed = replay(audit_store.entries(connection, organization), origin=origin, checkpoints=checkpoints, keys=keys)
             findings += replayed.findings
             findings += _stored_findings(connection, organization, replayed)
             findings += _side_findings(connection, organization)
@@ -137,7 +138,7 @@ class Watch:
     def logs(self) -> tuple[str, ...]:
         """The organizations that have a log."""
         with self.database.read() as connection:
-            return audit_log.logs(connection)
+            return audit_store.logs(connection)
 
     def verifier(self, organization: str) -> Verifier:
         """The public key in the home, as a C2SP verifier key of the organization's checkpoints."""
@@ -155,19 +156,19 @@ class Watch:
 
     def require_log(self, connection: sa.Connection, organization: str) -> None:
         """Raise NotFound for an organization without a log."""
-        if organization not in audit_log.logs(connection):
+        if organization not in audit_store.logs(connection):
             raise NotFound("not_found", f'There is no organization "{organization}".')
 
 
 def _stored_findings(connection: sa.Connection, organization: str, replayed: Replayed) -> list[str]:
     try:
-        stored = audit_log.frontier(connection, organization)
+        stored = audit_store.frontier(connection, organization)
     except Corrupt as wrong:
         return [f"the stored right edge of the log does not parse: {wrong.detail}"]
     if stored.size != replayed.size:
         return [f"the log says that it has {stored.size} entries, and {replayed.size} were found"]
     findings = [] if stored.root() == replayed.root else ["the entries do not hash to the root that the log was written with"]
-    if audit_log.all_tile_roots(connection, organization) != frozenset(replayed.tiles):
+    if audit_store.all_tile_roots(connection, organization) != frozenset(replayed.tiles):
         findings.append("the stored roots of tiles are not those of the entries")
     return findings
 
@@ -175,8 +176,8 @@ def _stored_findings(connection: sa.Connection, organization: str, replayed: Rep
 def _side_findings(connection: sa.Connection, organization: str) -> list[str]:
     """A side record may be gone, for that is what it is for; one that is there must be the one that its entry names."""
     findings = []
-    for number, side in list(audit_log.side_records(connection, organization)):
-        for _, data in audit_log.entries(connection, organization, start=number, limit=1):
+    for number, side in list(audit_side.side_records(connection, organization)):
+        for _, data in audit_store.entries(connection, organization, start=number, limit=1):
             try:
                 named = decode(data).facts.get("side_sha256")
             except Corrupt:

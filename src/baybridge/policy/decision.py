@@ -19,10 +19,11 @@ from baybridge.policy.projection import Projection, project
 from baybridge.policy.refusals import Refusal
 from baybridge.principals.principal import Principal, Role, Scope
 from baybridge.terms import cql2
+from baybridge.terms.columns import column_of
 from baybridge.terms.history import WALK_LASTS, History
 from baybridge.terms.terms import Limits, Terms, check_terms
 
-__all__ = ["READERS", "Ask", "Grant", "Refusal", "UsedColumn", "decide"]
+__all__ = ["READERS", "Ask", "Grant", "Refusal", "UsedColumn", "decide", "project_whole"]
 
 READERS: Final = (Role.ANALYST, Role.STEWARD)
 
@@ -189,9 +190,14 @@ def _grant(ask: Ask, principal: Principal | None, agreement: Agreement, terms: T
 
 def _grant_whole(ask: Ask, principal: Principal | None, version: Version, standing: str) -> Grant | Refusal:
     """The owner's and the public's standing agreement: the identity projection, for no purpose in particular."""
-    projection = project(_whole_terms(version), version, domain_key=None)
+    projection = project_whole(version)
     wrong = _check_columns(ask, projection, version, None)
     return wrong or Grant(projection=projection, agreement=None, purpose=_purpose(ask, principal), standing=standing)
+
+
+def project_whole(version: Version) -> Projection:
+    """What the owner and, of a public dataset, the public read: everything."""
+    return project(_whole_terms(version), version, domain_key=None)
 
 
 def _whole_terms(version: Version) -> Terms:
@@ -216,13 +222,17 @@ def _check_columns(ask: Ask, projection: Projection, version: Version, agreement
     """Refuse a column that does not exist (names and schemas are public), then one not released, then a filter that does not fit."""
     used = list(ask.columns)
     if ask.row_filter is not None:
-        used += [UsedColumn(each.name, "filter", each.position) for each in cql2.properties_of(ask.row_filter)]
+        types = version.schema.types
+        used += [UsedColumn(column_of(each.name, types), "filter", each.position) for each in cql2.properties_of(ask.row_filter)]
     for column in used:
         if column.name not in version.schema.types:
             return refusals.unknown_column(column, version)
     for column in used:
         if column.name not in projection.types:
             return refusals.column_not_in_agreement(column, agreement)
+    for column in ask.columns:
+        if column.parameter == "sortby" and projection.types[column.name].is_nested:
+            return refusals.no_order(column, agreement)
     if ask.row_filter is not None:
         try:
             cql2.check(ask.row_filter, projection.types)

@@ -247,6 +247,17 @@ def unknown_column(column: UsedColumn, version: Version) -> Refusal:
     )
 
 
+def no_order(column: UsedColumn, agreement: Agreement | None) -> Refusal:
+    """Rows are not sorted by a struct or a list."""
+    return Refusal(
+        "invalid_request",
+        f'Column "{column.name}" is a struct or a list, which has no order.',
+        Advice(rule="Rows are sorted by columns of simple values.", who_can_change="you", next_step="Sort by another column."),
+        (Place(column.parameter, "a struct or a list has no order", column.position),),
+        None if agreement is None else agreement.id,
+    )
+
+
 def column_not_in_agreement(column: UsedColumn, agreement: Agreement | None) -> Refusal:
     """The dataset has the column, and the agreement does not release it."""
     agreed = "the standing agreement" if agreement is None else f"agreement {agreement.id}"

@@ -193,7 +193,8 @@ def end_token(connection: sa.Connection, token_id: str, *, expires: datetime) ->
 def note_last_use(connection: sa.Connection, uses: Mapping[str, datetime]) -> None:
     """Keep when these tokens were last used."""
     for token_id, used in uses.items():
-        connection.execute(sa.update(TOKENS).where(TOKENS.c.id == token_id).values(last_used=used))
+        earlier = sa.or_(TOKENS.c.last_used.is_(None), TOKENS.c.last_used < used)  # another process may have seen it later
+        connection.execute(sa.update(TOKENS).where(TOKENS.c.id == token_id, earlier).values(last_used=used))
 
 
 def still_acts(connection: sa.Connection, principal: Principal, *, now: datetime, counterpart: str) -> bool:

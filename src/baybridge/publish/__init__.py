@@ -11,14 +11,26 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from baybridge import jobs
 from baybridge.agreements import store as agreement_store
 from baybridge.agreements.affected import Affected, affected
 from baybridge.agreements.agreement import Action, Agreement, act_facts, transition
-from baybridge.agreements.notices import tell
+from baybridge.agreements.notices import tell, tell_invited
 from baybridge.audit.entry import JSON, Kind
 from baybridge.audit.log import Draft, Log
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Access, Dataset, Mode, Version, parse_description, parse_title, require_published
+from baybridge.catalog.dataset import (
+    EVERYTHING,
+    Access,
+    Dataset,
+    Mode,
+    Version,
+    parse_description,
+    parse_invited,
+    parse_title,
+    require_hideable,
+    require_published,
+)
 from baybridge.catalog.manifest import Manifest, ManifestObject
 from baybridge.catalog.schema import Schema
 from baybridge.data.ingest.limits import Limits, over_limits
@@ -34,18 +46,23 @@ from baybridge.names import DatasetName
 from baybridge.principals import tokens
 from baybridge.principals.principal import Principal
 from baybridge.principals.store import require_organization
+from baybridge.publish.reading import NOTHING_SAID, Found, Wanted
 from baybridge.publish.rules import nothing_proposed, require_changeable, require_same_schema, unconfirmed
 from baybridge.publish.withdraw import require_steward
 from baybridge.publish.workspaces import Workspaces
+from baybridge.wire.formats import Format
 
 SCHEMA_CHANGED: Final = "schema_changed"
+WARM: Final = "warm"
+"""The job that makes a new version's extracts ahead of their readers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
     """What a steward says of a dataset. None leaves it as it is. `schema_change` confirms another schema than that of its versions.
 
-    `expected` is the state that the dataset is in, as the steward has read it.
+    `hidden` takes it out of the sight of all others but those `invited`, and those that have an agreement about it. `expected` is the
+    state that the dataset is in, as the steward has read it.
     """
 
     title: str | None = None
@@ -53,6 +70,8 @@ class Declaration:
     access: Access | None = None
     schema: Schema | None = None
     schema_change: bool = False
+    hidden: bool | None = None
+    invited: tuple[str, ...] | None = None
     expected: Expected = WHATEVER
 
 
@@ -64,7 +83,7 @@ class Upload:
 
     `suspend` confirms that agreements are suspended which name a column that the version drops or retypes. `expected` is the state of
     the dataset that the version is to follow, `base` the number of the version that is the latest then. Another `mode` than to replace
-    builds the version out of that one.
+    builds the version out of that one. `wanted` says how the file is read.
     """
 
     chunks: Iterable[bytes]
@@ -77,6 +96,8 @@ class Upload:
     mode: Mode = Mode.REPLACE
     base: int | None = None
     sheet: str | None = None
+    wanted: Wanted = NOTHING_SAID
+    file_format: Format = Format.CSV
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +126,7 @@ class Publication:
     changes: Changes
     notes: tuple[str, ...]
     suspends: tuple[Affected, ...] = ()
+    found: Found | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +146,11 @@ class Publish:
         with self._entering_refusals(principal, "declare", name), self.database.write() as connection:
             require_steward(principal, name)
             require_organization(connection, name.organization)
-            before = catalog.find(connection, name)
-            after = self._declared(name, before, declaration)
+            before = catalog.find(connection, name, EVERYTHING)
+            after = require_hideable(self._declared(name, before, declaration))
             declaration.expected.require(None if before is None else before.tag())
             catalog.declare(connection, after)
+            invited = self._invite(connection, name, declaration.invited)
             self.log.append(
                 connection,
                 Draft(
@@ -138,6 +161,8 @@ class Publish:
                         "actor": _actor(principal),
                         "dataset": str(name),
                         "has_schema": after.schema is not None,
+                        "hidden": after.hidden,
+                        "invited": list(invited),
                     },
                 ),
             )
@@ -154,9 +179,10 @@ class Publish:
         with self.workspaces.one() as workspace:
             dataset = self._dataset(name, upload)
             source = spool(_within(upload.chunks, self.limits.bytes), workspace / UPLOAD)
-            with self._holding(upload.mode):
+            reading, storing = self._turns(upload.mode)
+            with reading:
                 base = self._base(dataset, upload)
-                outcome = self.room.run(workspace, self._order(dataset, upload, base))
+                outcome = self.room.run(workspace, self._order(dataset, upload, base, workspace))
                 publication = replace(
                     _publication(name, source, upload.mode, base, outcome), suspends=self._suspends(dataset, outcome.schema)
                 )
@@ -167,7 +193,7 @@ class Publish:
                 if dataset.schema is None and not outcome.rows_read:
                     raise nothing_proposed(name)
                 _require_confirmed(name, upload, publication.suspends)
-                with self.objects.adopting(), self._entering_refusals(principal, "publish", name):
+                with storing, self._entering_refusals(principal, "publish", name):
                     manifest = self._store(workspace, base, outcome)
                     return self._make_known(principal, dataset, upload, publication, manifest)
 
@@ -201,25 +227,41 @@ class Publish:
             description=before.description if declaration.description is None else parse_description(declaration.description),
             schema=before.schema if declaration.schema is None else declaration.schema,
             updated=now,
+            hidden=before.hidden if declaration.hidden is None else declaration.hidden,
         )
+
+    def _invite(self, connection: sa.Connection, name: DatasetName, organizations: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Let these know of the dataset, and tell those that are new; None leaves it as it is. Give who is invited now."""
+        before = catalog.invited(connection, name)
+        if organizations is None:
+            return before
+        wanted = parse_invited(organizations, name.organization)
+        for organization in wanted:
+            require_organization(connection, organization)
+        catalog.invite(connection, name, wanted)
+        tell_invited(connection, [each for each in wanted if each not in before], name, now=self.clock())
+        return catalog.invited(connection, name)
 
     def _dataset(self, name: DatasetName, upload: Upload) -> Dataset:
         """The dataset, which must be declared, unless nothing is to be written: a proposal can be looked at before that."""
         with self.database.read() as connection:
             require_organization(connection, name.organization)
-            if upload.dry_run and catalog.find(connection, name) is None:
+            if upload.dry_run and catalog.find(connection, name, EVERYTHING) is None:
                 upload.expected.require(None)
                 return self._declared(name, None, Declaration())
-            dataset = require_published(catalog.require(connection, name))
+            dataset = require_published(catalog.require(connection, name, EVERYTHING))
             upload.expected.require(dataset.tag())
         require_changeable(dataset, upload.mode, upload.base)
         if dataset.schema is not None:
             _require_contract(dataset, dataset.schema, upload)
         return dataset
 
-    def _holding(self, mode: Mode) -> AbstractContextManager[None]:
-        """Keep the objects of the version that is changed from being collected while it is read."""
-        return nullcontext() if mode is Mode.REPLACE else self.objects.adopting()
+    def _turns(self, mode: Mode) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """What keeps objects from being collected: from when the version that is changed is read, else from when objects are stored.
+
+        It is held once: a second hold would wait behind a collector that waits for the first.
+        """
+        return (nullcontext(), self.objects.adopting()) if mode is Mode.REPLACE else (self.objects.adopting(), nullcontext())
 
     def _base(self, dataset: Dataset, upload: Upload) -> Version | None:
         """The version that the upload changes: the latest. None where it replaces all rows."""
@@ -229,16 +271,21 @@ class Publish:
             base = catalog.find_version(connection, dataset, None)
         return require_same_schema(dataset, base)
 
-    def _order(self, dataset: Dataset, upload: Upload, base: Version | None) -> Order:
+    def _order(self, dataset: Dataset, upload: Upload, base: Version | None, workspace: Path) -> Order:
+        fetched = workspace / "base"
+        fetched.mkdir()
         return Order(
             schema=dataset.schema,
             null_words=upload.null_words,
             key=upload.key,
             mode=upload.mode,
-            base=() if base is None else tuple(str(self.objects.path(each.sha256)) for each in base.manifest.objects),
+            file_format=upload.file_format,
+            base=() if base is None else tuple(map(str, self.objects.fetch([each.sha256 for each in base.manifest.objects], fetched))),
             write=not upload.dry_run and (dataset.schema is not None or upload.accept_schema),
             limits=self.limits,
             sheet=upload.sheet,
+            wanted=upload.wanted,
+            confirmed=not upload.dry_run,
         )
 
     def _store(self, workspace: Path, base: Version | None, outcome: Outcome) -> Manifest:
@@ -261,7 +308,7 @@ class Publish:
         version = Version(dataset.name, dataset.last + 1, publication.schema, manifest, self.clock())
         with self.database.write() as connection:
             require_steward(tokens.present(connection, principal, now=self.clock(), counterpart=dataset.name.organization), dataset.name)
-            present = require_published(catalog.require(connection, dataset.name))
+            present = require_published(catalog.require(connection, dataset.name, EVERYTHING))
             if present.schema not in (None, publication.schema):
                 raise Conflict("conflict", "Another schema was confirmed in the meantime; publish again.")
             suspends = _suspends(connection, present, publication.schema, version.published)
@@ -269,6 +316,7 @@ class Publish:
             upload.expected.require(present.tag())
             require_changeable(present, upload.mode, upload.base if publication.base is None else publication.base)
             catalog.add_version(connection, version)
+            jobs.enqueue(connection, WARM, {"dataset": str(dataset.name)}, now=version.published, key=f"{WARM}:{dataset.name}")
             for each in suspends:
                 self._suspend(connection, principal, each.agreement)
             entry = self.log.append(
@@ -373,6 +421,7 @@ def _publication(name: DatasetName, source: Stored, mode: Mode, base: Version | 
         base=None if base is None else base.number,
         changes=outcome.changes,
         notes=outcome.notes,
+        found=outcome.found,
     )
 
 

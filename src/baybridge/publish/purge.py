@@ -1,23 +1,26 @@
 """VERB: purge. Destroy what was withdrawn: plan, record the intent, destroy, record that it is done. A crash in between is finished later.
 
-The transaction that records the intent also deletes every value that the catalog holds of the version, so that a reader sees all of it
-or none. From then on its files are garbage like any other: what no manifest names is swept away, however often that takes.
+The transaction that records the intent also deletes every value that the catalog tells of the version, so that a reader sees all of it
+or none. From then on its files are garbage like any other: what no manifest names is swept away, however often that takes. The questions
+that were asked of it, which nobody reads back, go in batches, so that no other writer waits for more than one.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
 
 import sqlalchemy as sa
 
-from baybridge.audit import log as audit_log
+from baybridge import jobs
+from baybridge.audit import side as audit_side
 from baybridge.audit.entry import JSON, Kind, canonical
 from baybridge.audit.log import Draft, Log
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Act, Condition, Dataset, Numbered, State, move, parse_reason
+from baybridge.catalog.dataset import EVERYTHING, Act, Condition, Dataset, Numbered, State, move, parse_reason
 from baybridge.data.engines.duckdb import Engine
 from baybridge.data.extracts import Extracts
 from baybridge.data.objects import Objects
@@ -27,6 +30,11 @@ from baybridge.names import DatasetName
 from baybridge.principals.principal import Principal
 from baybridge.publish.withdraw import require_steward
 from baybridge.publish.workspaces import Workspaces
+
+FINISH: Final = "finish_purges"
+"""The job that finishes what was begun."""
+
+_AFTER: Final = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,7 @@ class Purge:
     engine: Engine
     workspaces: Workspaces
     clock: Callable[[], datetime]
+    _gone: set[tuple[DatasetName, int]] = field(default_factory=set)
 
     def plan(self, principal: Principal, name: DatasetName, number: int | None) -> Plan:
         """Say what would be destroyed, and destroy nothing.
@@ -68,7 +77,7 @@ class Purge:
         with self.log.entering_refusals(name.organization, _facts(principal, name, number) | {"act": "plan_purge"}):
             require_steward(principal, name)
         with self.database.read() as connection:
-            return self._plan(connection, catalog.require(connection, name), number)
+            return self._plan(connection, catalog.require(connection, name, EVERYTHING), number)
 
     def purge(self, principal: Principal, name: DatasetName, number: int | None, *, reason: str, plan_sha256: str) -> Plan:
         """Destroy what the plan of that digest names: it is withdrawn, and someone has looked at the plan.
@@ -80,7 +89,7 @@ class Purge:
         facts = _facts(principal, name, number)
         with self.log.entering_refusals(name.organization, facts | {"act": "purge"}), self.database.write() as connection:
             require_steward(principal, name)
-            dataset = catalog.require(connection, name)
+            dataset = catalog.require(connection, name, EVERYTHING)
             plan = self._plan(connection, dataset, number)
             if plan.sha256 != plan_sha256:
                 raise _another_plan(plan)
@@ -88,8 +97,18 @@ class Purge:
                 self._begin(connection, dataset, plan, number, reason=said)
                 begun = facts | {"plan_sha256": plan.sha256, "rows": plan.rows, "versions": _runs(plan.versions)}
                 self.log.append(connection, Draft(name.organization, Kind.PURGE_BEGUN, begun))
+                now = self.clock()  # for whoever is killed below: the same call would finish it too, and the job then finds it done
+                jobs.enqueue(connection, FINISH, {}, now=now, at=now + _AFTER, key=FINISH)
         self.finish()
         return plan
+
+    def follow(self) -> None:
+        """Destroy the extracts of this node that were made from what another node has purged. It is called every second."""
+        with self.database.read() as connection:
+            gone = {*catalog.in_state(connection, State.PURGED)}
+        if self.database.shared and gone != self._gone:
+            self.extracts.drop_all_but(self._named_manifests)
+            self._gone.update(gone)
 
     def finish(self) -> None:
         """Finish every purge that was begun, by whomever: destroy, then make the tombstones."""
@@ -97,6 +116,8 @@ class Purge:
             begun = catalog.in_state(connection, State.PURGING)
         if not begun:
             return
+        for name, number in begun:
+            self._erase_questions(name, number)
         self._destroy()
         with self.database.write() as connection:
             finished = [each for each in begun if each in catalog.in_state(connection, State.PURGING)]
@@ -107,7 +128,8 @@ class Purge:
         _require_withdrawn(connection, dataset, number)
         going = _going(connection, dataset, number)
         held = catalog.objects_of(connection, dataset.name, [each.number for each in going])
-        sides = [audit_log.side_records_about(connection, dataset.name.organization, str(dataset.name), each.number) for each in going]
+        of, name = dataset.name.organization, str(dataset.name)
+        asked = [audit_side.count_side_records_about(connection, of, name, each.number) for each in going]
         listed: list[JSON] = [str(dataset.name), [[each.number, each.manifest_sha256] for each in going]]
         return Plan(
             dataset=dataset.name,
@@ -117,12 +139,12 @@ class Purge:
             bytes=sum(held.alone.values()),
             shared=len(held.shared),
             extracts=sum(self.extracts.made_from(each.manifest_sha256) for each in going),
-            side_records=sum(len(each) for each in sides),
+            side_records=sum(asked),
             sha256=hashlib.sha256(canonical(listed)).hexdigest(),
         )
 
     def _begin(self, connection: sa.Connection, dataset: Dataset, plan: Plan, number: int | None, *, reason: str) -> None:
-        """Move to `purging`, and delete every value that the catalog holds: statistics, and the questions asked."""
+        """Move to `purging`, and delete every value that the catalog tells anyone: the statistics."""
         name, now = dataset.name, self.clock()
         if number is None:
             catalog.move_dataset(connection, name, move(dataset.condition, Act.PURGE, what=str(name), reason=reason, now=now))
@@ -134,8 +156,16 @@ class Purge:
                 condition = move(condition, Act.PURGE, what=f"Version {each} of {name}", reason=reason, now=now)
             catalog.move_version(connection, name, each, condition)
             catalog.forget_manifest(connection, name, each)
-            numbers = audit_log.side_records_about(connection, name.organization, str(name), each)
-            audit_log.erase_side_records_of(connection, name.organization, numbers)
+
+    def _erase_questions(self, name: DatasetName, number: int) -> None:
+        """Erase the side records about the version, a batch in each transaction. None is added: what is being purged is not read."""
+        while True:
+            with self.database.read() as connection:
+                numbers = audit_side.side_records_about(connection, name.organization, str(name), number, limit=audit_side.BATCH)
+            if not numbers:
+                return
+            with self.database.write() as connection:
+                audit_side.erase_side_records(connection, name.organization, numbers)
 
     def _destroy(self) -> None:
         """Remove whatever no version names any more. Each step may be done again, and each ends durably before the next.
@@ -167,7 +197,7 @@ class Purge:
             return catalog.named_objects(connection)
 
     def _bury(self, connection: sa.Connection, name: DatasetName, numbers: tuple[int, ...]) -> None:
-        dataset, now = catalog.require(connection, name), self.clock()
+        dataset, now = catalog.require(connection, name, EVERYTHING), self.clock()
         for number in numbers:
             condition = catalog.find_numbered(connection, dataset, number).condition
             after = move(condition, Act.FINISH, what=f"Version {number} of {name}", reason=None, now=now)

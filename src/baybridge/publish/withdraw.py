@@ -9,7 +9,7 @@ from datetime import datetime
 from baybridge.audit.entry import Kind
 from baybridge.audit.log import Draft, Log
 from baybridge.catalog import store as catalog
-from baybridge.catalog.dataset import Act, move, parse_reason
+from baybridge.catalog.dataset import EVERYTHING, Act, move, parse_reason
 from baybridge.db import Database
 from baybridge.expected import WHATEVER, Expected
 from baybridge.names import DatasetName
@@ -40,7 +40,7 @@ class Withdraw:
         facts = {"actor": actor, "dataset": str(name), "version": number}
         with self.log.entering_refusals(name.organization, {"act": act.value, **facts}), self.database.write() as connection:
             require_steward(principal, name)
-            dataset = catalog.require(connection, name)
+            dataset = catalog.require(connection, name, EVERYTHING)
             now = self.clock()
             if number is None:
                 catalog.move_dataset(connection, name, move(dataset.condition, act, what=str(name), reason=said, now=now))

@@ -27,6 +27,8 @@ FORMAT: Final = 2
 MAX_TERMS_BYTES: Final = 64 * 1024
 MAX_TEXT: Final = 500
 MAX_LIMIT: Final = 1_000_000_000_000
+MAX_DAYS: Final = 3_650
+_ADDED: Final = frozenset({"destroy_within_days"})
 
 
 class _StoredTerms(TermsShape, frozen=True, kw_only=True):
@@ -46,6 +48,7 @@ class Terms:
     """One dataset's terms. `columns` in the order they are released; `start` inclusive, `end` exclusive, both aware and in UTC.
 
     `pseudonym_domain` None means a domain of the agreement's own, so that nothing joins with it; one is named only with `linkage`.
+    `destroy_within_days` is how long after the end the consumer has to state that what it received is destroyed; None sets no date.
     """
 
     dataset: DatasetName
@@ -61,6 +64,7 @@ class Terms:
     linkage: bool
     pseudonym_domain: str | None
     limits: Limits
+    destroy_within_days: int | None = None
 
     @classmethod
     def parse(cls, shape: TermsShape) -> Self:
@@ -89,6 +93,7 @@ class Terms:
             linkage=shape.linkage,
             pseudonym_domain=None if domain is None else parse_organization(domain, parameter="pseudonym_domain"),
             limits=Limits(_limit(shape.requests_per_day, "requests_per_day"), _limit(shape.rows_per_day, "rows_per_day")),
+            destroy_within_days=_days(shape.destroy_within_days),
         )
 
     @classmethod
@@ -121,11 +126,17 @@ class Terms:
             pseudonym_domain=self.pseudonym_domain,
             requests_per_day=self.limits.requests,
             rows_per_day=self.limits.rows,
+            destroy_within_days=self.destroy_within_days,
         )
 
     def canonical(self) -> bytes:
-        """RFC 8785 bytes of the terms with their format number: what is hashed and signed."""
-        return rfc8785.dumps({"format": FORMAT, **msgspec.to_builtins(self.shape())})
+        """RFC 8785 bytes of the terms with their format number: what is hashed and signed.
+
+        A term that came after the format is left out where it says nothing, so that what was signed before it keeps its digest.
+        """
+        members = msgspec.to_builtins(self.shape())
+        added = {name for name in _ADDED if members[name] is None}
+        return rfc8785.dumps({"format": FORMAT, **{name: value for name, value in members.items() if name not in added}})
 
     def digest(self) -> str:
         """SHA-256 of the canonical terms, in hex."""
@@ -200,6 +211,12 @@ def _masks(shape: TermsShape) -> tuple[tuple[str, Mask], ...]:
 
 def _limit(number: int | None, parameter: str) -> int | None:
     _require(number is None or 1 <= number <= MAX_LIMIT, parameter, f"A limit is a whole number from 1 to {MAX_LIMIT:,}, or null for none.")
+    return number
+
+
+def _days(number: int | None) -> int | None:
+    rule = f"A number of days is a whole one from 1 to {MAX_DAYS:,}, or null for no date."
+    _require(number is None or 1 <= number <= MAX_DAYS, "destroy_within_days", rule)
     return number
 
 

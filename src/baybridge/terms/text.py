@@ -154,6 +154,11 @@ def _end(terms: Terms, consumer: str) -> Iterator[str]:
     yield f"{terms.dataset.organization} can pause this, or revoke it for good, at any time."
     yield "One second later the server sends no more."
     yield f"What {consumer} has by then stays with it. The server can not take it back."
+    if terms.destroy_within_days is None:
+        yield f"No date is set by which {consumer} must state that it has destroyed the data."
+    else:
+        days = _counted(terms.destroy_within_days, "day", "days")
+        yield f"When this has ended, {consumer} has {days} to state that it has destroyed the data."
     yield "No side can change these terms alone. A change needs both to sign again."
 
 

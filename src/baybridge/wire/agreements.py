@@ -31,6 +31,8 @@ class AgreementShape(Shape, frozen=True, kw_only=True):
 
     `epoch` counts its changes. `possible` are the acts that parties can do now, each with whose it is. `supersedes` is the agreement whose
     place it takes at `took_over`; `successor` is the one that takes its own, at `handed_over`.
+    `destroy_by` is when the consumer's statement that what it received is destroyed falls due, where the terms set a date; `overdue` says
+    that it has passed.
     """
 
     id: str
@@ -54,6 +56,8 @@ class AgreementShape(Shape, frozen=True, kw_only=True):
     successor: str | None
     handed_over: str | None
     possible: list[str]
+    destroy_by: str | None = None
+    overdue: bool = False
 
 
 class AgreementsShape(Shape, frozen=True, kw_only=True):

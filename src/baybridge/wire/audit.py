@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from baybridge.wire.shape import Shape
+import msgspec
+
+from baybridge.wire.shape import RequestShape, Shape
 
 
 class EntryShape(Shape, frozen=True, kw_only=True):
@@ -68,3 +70,17 @@ class CheckpointCopyShape(Shape, frozen=True, kw_only=True):
 
     key: str
     checkpoints: dict[str, str]
+
+
+class CheckpointCopyRequest(RequestShape, frozen=True, kw_only=True):
+    """The same as it is brought to be kept, with what shows by log that each goes on from what is kept.
+
+    `consistency` has the hashes of RFC 9162, section 2.1.4, in base64, from the kept size to the new one; `rotations` the notes by which
+    the kept key handed over; `restores` the C2SP tlog-proof of the entry by which a log that was set back says so.
+    """
+
+    key: str
+    checkpoints: dict[str, str]
+    consistency: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    rotations: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    restores: dict[str, str] = msgspec.field(default_factory=dict)

@@ -12,7 +12,10 @@ _FILTER: Final = msgspec.Meta(extra_json_schema={"type": ["string", "object", "b
 
 
 class CollectionShape(Shape, frozen=True, kw_only=True):
-    """One dataset as the catalog shows it. `version` and `rows` are null before the first publication."""
+    """One dataset as the catalog shows it. `version` and `rows` are null before the first publication.
+
+    `hidden` says that others do not see it. `invited` are those that the steward lets see it: told to the owner, and not in lists.
+    """
 
     id: str
     organization: str
@@ -25,6 +28,8 @@ class CollectionShape(Shape, frozen=True, kw_only=True):
     links: list[LinkShape]
     state: str = "published"
     reason: str | None = None
+    hidden: bool = False
+    invited: list[str] | None = None
 
 
 class CollectionsShape(Shape, frozen=True, kw_only=True):
@@ -193,7 +198,8 @@ class DiffShape(Shape, frozen=True, kw_only=True):
 class DeclareRequest(RequestShape, frozen=True, kw_only=True):
     """What a steward declares of a dataset; null leaves it as it is. `schema` is a Frictionless Table Schema.
 
-    `schema_change` confirms another schema than that of the dataset's versions.
+    `schema_change` confirms another schema than that of the dataset's versions. `hidden` takes the dataset out of the sight of others;
+    `invited` are the organizations, at most 100, that may see it nevertheless.
     """
 
     title: str | None = None
@@ -201,6 +207,8 @@ class DeclareRequest(RequestShape, frozen=True, kw_only=True):
     access: str | None = None
     schema: dict[str, Any] | None = None
     schema_change: bool = False
+    hidden: bool | None = None
+    invited: list[str] | None = None
 
 
 class RejectShape(Shape, frozen=True, kw_only=True):
@@ -210,6 +218,47 @@ class RejectShape(Shape, frozen=True, kw_only=True):
     column: str | None
     rule: str
     value: str | None
+    offset: int | None = None
+    message: str = ""
+
+
+class RemarkShape(Shape, frozen=True, kw_only=True):
+    """One aspect in which a file is not plain: its value, why, and whether it is confirmed or a steward has yet to say or accept it."""
+
+    aspect: str
+    value: str
+    reason: str
+    confirmed: bool
+
+
+class EncodingShape(Shape, frozen=True, kw_only=True):
+    """An encoding that the file may be in, and how many of the lines looked at hold bytes that are none of it."""
+
+    encoding: str
+    undecodable: int
+
+
+class DifferingShape(Shape, frozen=True, kw_only=True):
+    """A line that the encodings read differently: its text by each, in their order; null where it has none."""
+
+    line: int
+    texts: list[str | None]
+
+
+class ReadingShape(Shape, frozen=True, kw_only=True):
+    """How a CSV was read, and why. Only ever sent to whoever uploaded the file."""
+
+    encoding: str
+    delimiter: str
+    quote: str
+    escape: str
+    line_end: str
+    skip: int
+    header_rows: int
+    footer: int
+    remarks: list[RemarkShape]
+    encodings: list[EncodingShape]
+    differing: list[DifferingShape]
 
 
 class ColumnProfileShape(Shape, frozen=True, kw_only=True):
@@ -264,3 +313,4 @@ class PublishReport(Shape, frozen=True, kw_only=True):
     suspends: list[SuspensionShape]
     changes: ChangesMadeShape
     notes: list[str]
+    reading: ReadingShape | None = None

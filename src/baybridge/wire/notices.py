@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from baybridge.wire.shape import LinkShape, Shape
 
 
@@ -25,9 +27,19 @@ class EndingShape(Shape, frozen=True, kw_only=True):
     days: int
 
 
+class OverdueShape(Shape, frozen=True, kw_only=True):
+    """An agreement under which the consumer has not stated in time that what it received is destroyed."""
+
+    agreement: str
+    dataset: str
+    consumer: str
+    destroy_by: str
+
+
 class NoticesShape(Shape, frozen=True, kw_only=True):
-    """One page of an organization's notices, newest first, and what ends soon at this moment."""
+    """One page of an organization's notices, newest first, and what ends soon and is overdue at this moment."""
 
     notices: list[NoticeShape]
     ending_soon: list[EndingShape]
     links: list[LinkShape]
+    overdue: list[OverdueShape] = msgspec.field(default_factory=list)

@@ -32,3 +32,4 @@ class TermsShape(RequestShape, frozen=True, kw_only=True):
     pseudonym_domain: str | None = None
     requests_per_day: int | None = None
     rows_per_day: int | None = None
+    destroy_within_days: int | None = None

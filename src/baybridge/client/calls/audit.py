@@ -12,11 +12,20 @@ from baybridge.audit.merkle import verify_consistency, verify_inclusion
 from baybridge.audit.rotation import KeyChain
 from baybridge.audit.tiles import TILE_WIDTH, Tile, decode_bundle, decode_tile
 from baybridge.client.answers import not_understood, read, require_success
-from baybridge.client.call import API, Call, Steps, get, get_text, reader
+from baybridge.client.call import API, Call, Steps, get, get_text, reader, send
 from baybridge.client.questions import part
 from baybridge.client.results import Sourced
 from baybridge.errors import Advice, Invalid
-from baybridge.wire.audit import ConsistencyShape, EntriesShape, ErasureShape, InclusionShape, KeysShape, VerifierShape
+from baybridge.wire.audit import (
+    CheckpointCopyRequest,
+    CheckpointCopyShape,
+    ConsistencyShape,
+    EntriesShape,
+    ErasureShape,
+    InclusionShape,
+    KeysShape,
+    VerifierShape,
+)
 
 
 def checkpoint(organization: str) -> Call[str]:
@@ -32,6 +41,16 @@ def verifier(organization: str) -> Call[str]:
 def keys(organization: str) -> Call[KeyChain]:
     """The log's public keys, from the first on, each handed over to the next by a note that both signed. Raise Corrupt otherwise."""
     return Call(method="GET", path=f"{API}/audit/{part(organization)}/keys", read=_keys)
+
+
+def witnessed(organization: str) -> Call[CheckpointCopyShape]:
+    """The checkpoints that this server keeps for an organization's own server."""
+    return get(f"/witness/{part(organization)}", CheckpointCopyShape)
+
+
+def witness(organization: str, brought: CheckpointCopyRequest) -> Call[CheckpointCopyShape]:
+    """Have newer checkpoints kept. Raise Conflict where a log does not go on from what is kept."""
+    return send("PUT", f"/witness/{part(organization)}", brought, CheckpointCopyShape)
 
 
 def entries(organization: str, *, start: int = 0, limit: int = 1000) -> Call[EntriesShape]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from baybridge.client.call import API, Call, Source, Steps, get, reader, send
@@ -16,6 +17,7 @@ from baybridge.wire.collections import (
     VersionShape,
     VersionsShape,
 )
+from baybridge.wire.formats import MEDIA_TYPES, format_of_name, parse_format
 
 
 def collections() -> Call[CollectionsShape]:
@@ -80,16 +82,22 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
     mode: str = "replace",
     base: int | None = None,
     sheet: str | None = None,
+    reading: Mapping[str, str] | None = None,
+    accept_reading: bool = False,
+    format: str | None = None,  # noqa: A002 -- the parameter's name
 ) -> Call[PublishReport]:
     """Send a file as the dataset's next version, as it is read. Raise RowsRejected, with the report, where cells do not fit.
 
     `null` are the words that mean null beside the empty one, `key` the columns of the key; both only count while the dataset has
     no schema. `suspend` suspends the agreements that lose a column by it. A dry run answers with its report, whatever it finds, and
     writes nothing. `mode` is `replace`, or `append`, `upsert` or `delete`, which change the latest version; `base` is its number, and
-    where it is not, nothing is changed. `sheet` names one of a workbook that has several.
+    where it is not, nothing is changed. `format` is csv, ndjson, json, parquet or xlsx; without it the end of a file's name tells, and
+    CSV is what is left. `sheet` names one of a workbook that has several. `reading` says how the file is read where it is not plain
+    CSV, as `{"encoding": "windows-1252"}`, and `accept_reading` takes what a dry run proposes.
     """
     if any("," in each for each in (*null, *key)):
         raise Invalid("invalid_request", "null and key take words without a comma; declare a schema that has them instead.")
+    named = format_of_name(source) if format is None and isinstance(source, Path) else parse_format(format)
     asked = {
         "null": ",".join(null),
         "key": ",".join(key),
@@ -99,13 +107,15 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
         "mode": "" if mode == "replace" else mode,
         "base": "" if base is None else f"{base:d}",
         "sheet": sheet or "",
+        "accept_reading": "true" if accept_reading else "",
+        **(reading or {}),
     }
     return Call(
         method="POST",
         path=f"{API}{path_of(dataset)}/versions",
         read=reader(PublishReport),
         query={name: value for name, value in asked.items() if value},
-        headers={"content-type": "text/csv"},
+        headers={"content-type": MEDIA_TYPES[named]},
         upload=source,
     )
 

@@ -270,7 +270,9 @@ def _fetch(result: duckdb.DuckDBPyConnection) -> Fetched:
 
 
 def _characters(rows: list[tuple[Any, ...]]) -> int:
-    return sum(len(value) for row in rows for value in row if isinstance(value, str))
+    return sum(len(value) for row in rows for value in row if isinstance(value, str)) + sum(
+        len(str(value)) for row in rows for value in row if isinstance(value, dict | list)
+    )
 
 
 def page_sql(question: Question, types: Mapping[str, ColumnType]) -> Sql:
@@ -359,7 +361,7 @@ def _last(position: int) -> str:
 
 def _typed(rows: list[tuple[Any, ...]], types: list[ColumnType]) -> list[tuple[Any, ...]]:
     """Give instants their zone back, and decimals as text: Python would write a small one as 1.2E-7."""
-    printers = [(position, _PRINTERS[column.kind]) for position, column in enumerate(types) if column.kind in _PRINTERS]
+    printers = [(position, printed) for position, column in enumerate(types) if (printed := _printer(column)) is not None]
     if not printers:
         return rows
     typed = [list(row) for row in rows]
@@ -368,6 +370,23 @@ def _typed(rows: list[tuple[Any, ...]], types: list[ColumnType]) -> list[tuple[A
             if row[position] is not None:
                 row[position] = printed(row[position])
     return [tuple(row) for row in typed]
+
+
+def _printer(column: ColumnType) -> Callable[[Any], object] | None:
+    """What the driver's value is made into, inside structs and lists too; None where it stays what it is."""
+    if not any(column.holds(kind) for kind in _PRINTERS):
+        return None
+    if column.element is not None:
+        inner = _printer(column.element)
+        return lambda values: [_printed(inner, value) for value in values]
+    if column.fields:
+        printers = {field.name: _printer(field.type) for field in column.fields}
+        return lambda value: {name: _printed(printers[name], each) for name, each in value.items()}
+    return _PRINTERS[column.kind]
+
+
+def _printed(printer: Callable[[Any], object] | None, value: Any) -> object:
+    return value if value is None or printer is None else printer(value)
 
 
 _PRINTERS: Final[dict[Kind, Callable[[Any], object]]] = {

@@ -16,11 +16,11 @@ import duckdb
 
 from baybridge.catalog.schema import MAX_COLUMNS
 from baybridge.data.ingest.records import MAX_RECORD, read_records, refuse_stray_quote, unreadable
-from baybridge.data.ingest.source import LISTED, VALUE_CHARACTERS, Ragged, Reject
+from baybridge.data.ingest.source import KEPT, VALUE_CHARACTERS, Ragged, Reject
 from baybridge.errors import Corrupt
 from baybridge.terms.columns import ColumnType
 
-_MAX_FAULTS: Final = 20_000
+MAX_FAULTS: Final = 20_000
 
 _RULES: Final = {
     "MISSING COLUMNS": "missing_columns",
@@ -109,7 +109,7 @@ def cells_sql(source: CsvSource) -> str:
     read = (
         f"read_csv($path, auto_detect = false, header = {header}, columns = {{{columns}}}, delim = ',', quote = '\"', escape = '\"',"
         f" nullstr = E'\\n', allow_quoted_nulls = false, strict_mode = true, null_padding = false,"
-        f" store_rejects = true, rejects_limit = {_MAX_FAULTS}, max_line_size = {MAX_RECORD + 4096}, buffer_size = {2 * MAX_RECORD + 8192})"
+        f" store_rejects = true, rejects_limit = {MAX_FAULTS}, max_line_size = {MAX_RECORD + 4096}, buffer_size = {2 * MAX_RECORD + 8192})"
     )
     return f"(SELECT * FROM {read} OFFSET 1)" if source.quoted_behind_bom else read
 
@@ -136,8 +136,8 @@ def fill(connection: duckdb.DuckDBPyConnection, source: CsvSource, *, statement:
         raise unreadable("The file cannot be read as CSV", "Check its quotes and line ends.") from None
     whole, content = connection.execute(counts).fetchall()[0]
     faults, ragged, ragged_content, strays = connection.execute(_RAGGED).fetchall()[0]
-    if faults >= _MAX_FAULTS:
-        raise unreadable(f"More than {_MAX_FAULTS:,} faults in the shape of rows", "Check the delimiter, and that rows match the header.")
+    if faults >= MAX_FAULTS:
+        raise unreadable(f"More than {MAX_FAULTS:,} faults in the shape of rows", "Check the delimiter, and that rows match the header.")
     commas = whole * (len(source.names) - 1)
     if whole + ragged != source.rows or (source.quoted and content + commas + ragged_content != source.content):
         refuse_stray_quote(source.path)
@@ -165,7 +165,7 @@ def _listed(connection: duckdb.DuckDBPyConnection, source: CsvSource) -> tuple[R
     found = connection.execute(
         "SELECT line_byte_position - 1, arg_min(error_type::VARCHAR, column_idx), left(any_value(csv_line), $characters)"
         " FROM reject_errors GROUP BY line_byte_position ORDER BY line_byte_position LIMIT $listed",
-        {"characters": VALUE_CHARACTERS, "listed": LISTED},
+        {"characters": VALUE_CHARACTERS, "listed": KEPT},
     ).fetchall()
     # The engine's own line numbers count some blank lines; its byte positions are exact, so the rows are counted again up to them.
     rows = read_records(source.path, offsets=[offset for offset, _, _ in found]).before

@@ -1,24 +1,22 @@
-"""Owns which formats a file may come in, and which source reads each."""
+"""Owns which source reads each format of files."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 
 from baybridge.catalog.schema import Schema
 from baybridge.data.ingest.csv_source import read_source
+from baybridge.data.ingest.json_elements import elements, lines
+from baybridge.data.ingest.json_source import read_json_source
+from baybridge.data.ingest.parquet_source import read_parquet_source
 from baybridge.data.ingest.source import Source
 from baybridge.data.ingest.workbook import open_sheet
+from baybridge.wire.formats import Format
+
+__all__ = ["Format", "open_source"]
 
 
-class Format(StrEnum):
-    """The formats of files that rows come in."""
-
-    CSV = "csv"
-    XLSX = "xlsx"
-
-
-def open_source(path: Path, file_format: Format, schema: Schema | None, *, scratch: Path) -> Source:  # noqa: ARG001 -- see below
+def open_source(path: Path, file_format: Format, schema: Schema | None, *, scratch: Path) -> Source:
     """Read the file through as of that format. A format with types of its own is held against the `schema`, where there is one.
 
     `scratch` is a folder for what is made on the way. Raise Invalid (`file_unreadable`) for a file that is not of the format.
@@ -26,5 +24,11 @@ def open_source(path: Path, file_format: Format, schema: Schema | None, *, scrat
     match file_format:
         case Format.CSV:
             return read_source(path)
+        case Format.NDJSON:
+            return read_json_source(lines(path), schema, scratch=scratch, whole=False)
+        case Format.JSON:
+            return read_json_source(elements(path), schema, scratch=scratch, whole=True)
         case Format.XLSX:  # a sheet that was read into a folder
             return open_sheet(path)
+        case Format.PARQUET:
+            return read_parquet_source(path, scratch=scratch)

@@ -38,6 +38,12 @@ RULES: Final = MappingProxyType(
         "not_date": "YYYY-MM-DD, a day that exists, years 0001 to 9999.",
         "not_timestamp": "YYYY-MM-DD, T or a space, HH:MM with :SS and up to six decimals if need be, then Z or +HH:MM or -HH:MM.",
         "not_datetime": "YYYY-MM-DD, T or a space, HH:MM with :SS and up to six decimals if need be, and no zone.",
+        "not_struct": "JSON of one object with declared fields only, each at most once and of its type; numbers as JSON writes them.",
+        "not_list": "JSON of one list, each value of the declared type; numbers as JSON writes them.",
+        "not_text": "A text in quotes.",
+        "not_object": "A record is one JSON object.",
+        "bad_json": "A record is JSON in UTF-8, without a key twice in one object and without NUL.",
+        "unknown_field": "A record has only names that the schema has.",
         "required": "This column may not be null.",
         "key_missing": "A key column may not be null.",
         "key_repeated": "Two rows may not have the same key; all rows that share one are rejected.",
@@ -47,7 +53,8 @@ RULES: Final = MappingProxyType(
         "too_many_columns": "A row has as many cells as the header.",
         "bad_quoting": "A quoted cell ends where its quote closes.",
         "line_too_long": "A row is at most 16 MB.",
-        "bad_encoding": "The file is UTF-8.",
+        "bad_encoding": "Every byte is a character of the file's encoding.",
+        "nul": "No cell holds a NUL byte.",
     }
 )
 

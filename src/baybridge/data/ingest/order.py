@@ -11,6 +11,8 @@ from baybridge.catalog.schema import Schema
 from baybridge.data.ingest.formats import Format
 from baybridge.data.ingest.limits import Limits
 from baybridge.data.ingest.profile import Profile
+from baybridge.data.ingest.reading.find import Found
+from baybridge.data.ingest.reading.reading import NOTHING_SAID, Wanted
 from baybridge.data.ingest.source import Reject
 from baybridge.errors import Advice, BaybridgeError, Conflict, Corrupt, Invalid, NotFound, Place, Refused, Unavailable
 
@@ -24,7 +26,8 @@ class Order:
     """What is to be done with the file `upload` of a workspace.
 
     Without `schema` the profile's proposal, with `key`, is the schema. `base` are the paths of the objects that the upload changes, in
-    the order of their manifest; a replacement has none. Unless `write`, nothing is made of the rows but counts.
+    the order of their manifest; a replacement has none. Unless `write`, nothing is made of the rows but counts. `wanted` says how a CSV is
+    read, and where `confirmed` nothing else than that and the plain reading is taken.
     """
 
     schema: Schema | None
@@ -36,6 +39,8 @@ class Order:
     limits: Limits
     file_format: Format = Format.CSV
     sheet: str | None = None
+    wanted: Wanted = NOTHING_SAID
+    confirmed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ class Outcome:
     rows_rejected: int
     rejects: tuple[Reject, ...]
     changes: Changes
+    found: Found | None = None
     kept: tuple[int, ...] = ()
     parts: tuple[Part, ...] = ()
     notes: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from baybridge.catalog.schema import DEFAULT_NULL_WORDS, Column, Schema
 from baybridge.data.ingest import lexical
 from baybridge.data.ingest.formats import Format, open_source
 from baybridge.data.ingest.source import DEFAULT_MEMORY, Source, engine
-from baybridge.terms.columns import MAX_PRECISION, ColumnType, Kind
+from baybridge.terms.columns import MAX_PRECISION, TEXT, ColumnType, Kind
 
 # A double, which spreadsheets and JSON readers turn numbers into, holds 15 digits exactly.
 MAX_PROVEN_DIGITS: Final = 15
@@ -26,7 +26,8 @@ class ColumnProfile:
 
     `integers` to `datetimes` count the cells that prove the kind, each cell at most once. `leading_zeros` counts digits whose leading zero
     a number would lose; `longest_digits` is the length of the longest cell of digits alone. Lengths are in characters, None without cells.
-    `integer_digits` and `fraction_digits` are the most seen before and after the point in cells that prove a number.
+    `integer_digits` and `fraction_digits` are the most seen before and after the point in cells that prove a number. `given` is the type
+    that the file's format proves, if any; a format's texts still prove dates and times.
     """
 
     name: str
@@ -45,18 +46,22 @@ class ColumnProfile:
     datetimes: int
     integer_digits: int
     fraction_digits: int
+    given: ColumnType | None = None
 
     @property
     def proposed(self) -> ColumnType:
         """Text, unless every cell that is not null proves another kind. A column without cells is text."""
-        if self.cells == 0:
-            return ColumnType(Kind.TEXT)
+        if self.given not in (None, TEXT):
+            return self.given
+        times = {Kind.DATE: self.dates, Kind.TIMESTAMP: self.timestamps, Kind.DATETIME: self.datetimes}
+        if self.cells == 0 or self.given is not None:
+            return ColumnType(next((kind for kind, proven in times.items() if self.cells and proven == self.cells), Kind.TEXT))
         if self.integers == self.cells:
             return ColumnType(Kind.INTEGER)
         if self.integers + self.decimals == self.cells:
             fits = self.integer_digits + self.fraction_digits <= _NARROW_PRECISION
             return ColumnType(Kind.DECIMAL, _NARROW_PRECISION if fits else MAX_PRECISION, self.fraction_digits)
-        proofs = {Kind.BOOLEAN: self.booleans, Kind.DATE: self.dates, Kind.TIMESTAMP: self.timestamps, Kind.DATETIME: self.datetimes}
+        proofs = {Kind.BOOLEAN: self.booleans, **times}
         return ColumnType(next((kind for kind, proven in proofs.items() if proven == self.cells), Kind.TEXT))
 
 
@@ -128,7 +133,7 @@ _FACTS: Final = """
             WHEN {datetime} IS NOT NULL THEN 'datetime'
         END AS kind
         FROM different
-        WHERE NOT list_contains($null_words::VARCHAR[], v)
+        WHERE v IS NOT NULL AND NOT list_contains($null_words::VARCHAR[], v)
     )
     GROUP BY place
 """.format(
@@ -156,9 +161,12 @@ def _different_sql(source: Source) -> str:
 def _profile_columns(
     connection: duckdb.DuckDBPyConnection, source: Source, null_words: tuple[str, ...], *, rows: int
 ) -> tuple[ColumnProfile, ...]:
-    found = {place: facts for place, *facts in connection.execute(_FACTS, {"null_words": list(null_words)}).fetchall()}
+    found = {
+        place: facts
+        for place, *facts in connection.execute(_FACTS, {"null_words": list(null_words) if source.has_null_words else []}).fetchall()
+    }
     columns = []
     for place, name in enumerate(source.names):
         cells, *facts = found.get(place, _NO_CELLS)
-        columns.append(ColumnProfile(name, cells, rows - cells, *facts))
+        columns.append(ColumnProfile(name, cells, rows - cells, *(*facts, source.proposed.get(name))))
     return tuple(columns)

@@ -84,7 +84,7 @@ def sheet_facts(xml: IO[bytes]) -> Facts:
     try:
         while chunk := xml.read(_CHUNK):
             parser.Parse(chunk, False)  # noqa: FBT003 -- positional only
-        parser.Parse(b"", True)  # noqa: FBT003
+        parser.Parse(b"", True)  # noqa: FBT003 -- positional only
     except expat.ExpatError as wrong:
         raise ValueError("The sheet is not XML.") from wrong
     return count.facts

@@ -14,9 +14,12 @@ from typing import Final, Protocol
 
 import duckdb
 
+from baybridge.data.ingest.lexical import RULES
 from baybridge.terms.columns import ColumnType
 
 LISTED: Final = 1_000
+KEPT: Final = 100_000
+"""So many reasons are kept; a report lists the first LISTED of them."""
 VALUE_CHARACTERS: Final = 200
 DEFAULT_MEMORY: Final = "1GB"
 _THREADS: Final = 2
@@ -26,18 +29,25 @@ _THREADS: Final = 2
 class Reject:
     """One reason why a row is not loaded. `row` counts the file's data rows from 1, blank lines not counted.
 
-    `value` is the cell, or the line where the whole row is at fault, cut at 200 characters: show it to the provider only.
+    `value` is the cell, or the line where the whole row is at fault, cut at 200 characters: show it to the provider only. `offset` is the
+    byte of the file at which the row begins, or the byte at fault.
     """
 
     row: int
     column: str | None
     rule: str
     value: str | None
+    offset: int | None = None
+
+    @property
+    def message(self) -> str:
+        """What the rule asks for, without the value."""
+        return RULES[self.rule]
 
 
 @dataclass(frozen=True, slots=True)
 class Ragged:
-    """The rows that are not of the source's shape, and so have no cells: how many, and the first 1,000 of them in file order."""
+    """The rows that are not of the source's shape, and so have no cells: how many, and the first 100,000 of them in file order."""
 
     rows: int
     listed: tuple[Reject, ...]

@@ -5,8 +5,9 @@ It never rounds, trims or guesses, and no row is dropped that is not counted.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
@@ -14,9 +15,9 @@ from typing import Final
 import duckdb
 
 from baybridge.catalog.schema import Column, Schema
-from baybridge.data.ingest import lexical
+from baybridge.data.ingest import lexical, nested
 from baybridge.data.ingest.formats import Format, open_source
-from baybridge.data.ingest.source import DEFAULT_MEMORY, LISTED, VALUE_CHARACTERS, Ragged, Reject, Source, engine
+from baybridge.data.ingest.source import DEFAULT_MEMORY, KEPT, LISTED, VALUE_CHARACTERS, Ragged, Reject, Source, engine
 from baybridge.data.sql import path_literal
 from baybridge.errors import Advice, Corrupt, Invalid, Place
 from baybridge.names import nearest
@@ -29,7 +30,7 @@ TABLE: Final = "rows"
 class Staged:
     """A DuckDB file whose table `rows` has the schema's columns, typed, ordered by the key, or as in the file where there is none.
 
-    rows_read = rows_loaded + rows_rejected. `rejects` are the first 1,000 reasons in file order, of `rejects_found`; one row may have
+    rows_read = rows_loaded + rows_rejected. `kept` are the first 100,000 reasons in file order, of `rejects_found`; one row may have
     several.
     """
 
@@ -38,8 +39,13 @@ class Staged:
     rows_read: int
     rows_loaded: int
     rows_rejected: int
-    rejects: tuple[Reject, ...]
+    kept: tuple[Reject, ...]
     rejects_found: int
+
+    @property
+    def rejects(self) -> tuple[Reject, ...]:
+        """The first 1,000 reasons, for a report."""
+        return self.kept[:LISTED]
 
 
 def stage(
@@ -62,11 +68,13 @@ def stage(
     cells = _cells_by_column(source, schema)
     database = Path(mkdtemp(prefix="stage-", dir=scratch)) / "staged.duckdb"
     with engine(str(database), scratch=scratch, memory_limit=memory_limit) as connection:
+        for place, column in _nested(schema):
+            nested.make_unpack(connection, place, column.type)
         ragged = source.fill(
             connection,
             statement=_cast_sql(source, schema, cells),
             counts="SELECT count(*), coalesce(sum(content), 0)::BIGINT FROM typed",
-            values={"null_words": list(schema.null_words)},
+            values={"null_words": list(schema.null_words) if source.has_null_words else []},
         )
         _find_repeated_keys(connection, schema)
         _find_taken_keys(connection, schema, taken)
@@ -115,15 +123,23 @@ def _hint(name: str, candidates: list[str]) -> str | None:
 def _cast_sql(source: Source, schema: Schema, cells: tuple[str, ...]) -> str:
     """CREATE TABLE typed: t0, t1, ... in schema order, rows in file order; `cells`, the texts where one is rejected; `content`."""
     texts = [f"CASE WHEN NOT list_contains($null_words::VARCHAR[], {cell}) THEN {cell} END AS v{i}" for i, cell in enumerate(cells)]
-    typed = [f"{lexical.cast(column.type, f'v{i}')} AS t{i}" for i, column in enumerate(schema.columns)]
+    typed = [
+        f"{nested.cast(column.type, f'u{i}') if column.type.is_nested else lexical.cast(column.type, f'v{i}')} AS t{i}"
+        for i, column in enumerate(schema.columns)
+    ]
+    parts = "".join(f", {nested.unpack(f'v{i}', i, column.type)} AS u{i}" for i, column in _nested(schema))
     bad = [condition for i, column in enumerate(schema.columns) if (condition := _is_bad(column, i))]
     vs, ts = ([f"{letter}{i}" for i in range(len(cells))] for letter in "vt")
     kept = f"CASE WHEN {' OR '.join(bad) or 'false'} THEN [{', '.join(vs)}] END AS cells"
     texts.append(f"{source.content_sql()} AS content")
     return (
         f"CREATE TEMP TABLE typed AS SELECT {', '.join(ts)}, {kept}, content FROM ("
-        f"SELECT {', '.join(vs + typed)}, content FROM (SELECT {', '.join(texts)} FROM {source.cells_sql()}))"
+        f"SELECT {', '.join(vs + typed)}, content FROM (SELECT *{parts} FROM (SELECT {', '.join(texts)} FROM {source.cells_sql()})))"
     )
+
+
+def _nested(schema: Schema) -> list[tuple[int, Column]]:
+    return [(place, column) for place, column in enumerate(schema.columns) if column.type.is_nested]
 
 
 def _is_bad(column: Column, index: int) -> str:
@@ -193,7 +209,7 @@ def _listed(connection: duckdb.DuckDBPyConnection, schema: Schema, ragged: Ragge
     cells = ", ".join(f"left(cells[{i}], $characters)" for i in range(1, len(names) + 1))
     bad = connection.execute(
         f"SELECT rowid + 1, {_faults_sql(schema)}, [{cells}] FROM typed WHERE cells IS NOT NULL ORDER BY rowid LIMIT $listed",
-        {"characters": VALUE_CHARACTERS, "listed": LISTED},
+        {"characters": VALUE_CHARACTERS, "listed": KEPT},
     ).fetchall()
     rejects = [
         Reject(row, name, rule, value)
@@ -202,8 +218,8 @@ def _listed(connection: duckdb.DuckDBPyConnection, schema: Schema, ragged: Ragge
         if rule is not None
     ]
     rejects += _repeated(connection, schema)
-    first = sorted(rejects, key=_by_row)[:LISTED]
-    return tuple(sorted([*ragged.listed, *_numbered_in_file(first, ragged)], key=_by_row)[:LISTED])
+    first = sorted(rejects, key=_by_row)[:KEPT]
+    return tuple(sorted([*ragged.listed, *_numbered_in_file(first, ragged)], key=_by_row)[:KEPT])
 
 
 def _by_row(reject: Reject) -> int:
@@ -218,7 +234,7 @@ def _repeated(connection: duckdb.DuckDBPyConnection, schema: Schema) -> list[Rej
         f"SELECT typed.rowid + 1, left(concat_ws(', ', {values}), $characters),"
         " CASE WHEN typed.rowid IN (FROM taken) THEN 'key_taken' ELSE 'key_repeated' END FROM typed"
         " WHERE rowid IN (FROM repeated) ORDER BY typed.rowid LIMIT $listed",
-        {"characters": VALUE_CHARACTERS, "listed": LISTED},
+        {"characters": VALUE_CHARACTERS, "listed": KEPT},
     ).fetchall()
     column = ", ".join(schema.key)
     return [Reject(row, column, rule, value) for row, value, rule in found]
@@ -227,11 +243,11 @@ def _repeated(connection: duckdb.DuckDBPyConnection, schema: Schema) -> list[Rej
 def _numbered_in_file(rejects: list[Reject], ragged: Ragged) -> list[Reject]:
     """Renumber rejects, counted among the rows of the header's shape, to count all rows of the file.
 
-    The i-th ragged row r stands behind r - i rows of the header's shape. Only the first 1,000 ragged rows are known, and enough: a
+    The i-th ragged row r stands behind r - i rows of the header's shape. Only the first 100,000 ragged rows are known, and enough: a
     reject behind them all is not listed.
     """
     behind = [reject.row - place for place, reject in enumerate(ragged.listed, start=1)]
-    return [Reject(r.row + sum(whole < r.row for whole in behind), r.column, r.rule, r.value) for r in rejects]
+    return [replace(reject, row=reject.row + bisect_left(behind, reject.row)) for reject in rejects]
 
 
 def _one(connection: duckdb.DuckDBPyConnection, statement: str) -> int:

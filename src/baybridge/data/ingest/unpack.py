@@ -82,7 +82,7 @@ class _readable:  # noqa: N801 -- reads as the words of a with
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, EOFError | zlib.error | zipfile.BadZipFile | gzip.BadGzipFile | NotImplementedError | RuntimeError):
+        if isinstance(error, EOFError | zlib.error | zipfile.BadZipFile | gzip.BadGzipFile | RuntimeError):
             raise _refuse(
                 f"The {self._kind} archive is damaged, cut off, or packed in a way that is not read", "Pack the file again."
             ) from None

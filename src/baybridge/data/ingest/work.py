@@ -9,13 +9,14 @@ from typing import Final
 
 from baybridge.catalog.dataset import Mode
 from baybridge.catalog.schema import Schema
-from baybridge.data.ingest.formats import Format
+from baybridge.data.ingest.load import open_csv
 from baybridge.data.ingest.order import UPLOAD, Changes, Order, Outcome
 from baybridge.data.ingest.parts import Written, press
 from baybridge.data.ingest.profile import profile, propose
 from baybridge.data.ingest.stage import Staged, stage
 from baybridge.data.ingest.unpack import is_workbook, unpack
-from baybridge.data.ingest.workbook import no_sheets, read_sheet
+from baybridge.data.ingest.workbook import no_sheets, no_table, read_sheet
+from baybridge.wire.formats import Format
 
 _NOTHING: Final = Written((), (), Changes(inserted=0))
 
@@ -25,11 +26,15 @@ def work(folder: Path, order: Order) -> Outcome:
     memory = order.limits.memory
     source, form, notes = _opened(folder, order)
     null_words = order.null_words if order.schema is None else order.schema.null_words
+    opened = open_csv(source, order.wanted, scratch=folder, confirmed=order.confirmed) if form is Format.CSV else None
+    source = source if opened is None else opened.plain.path
     profiled = profile(source, scratch=folder, file_format=form, null_words=null_words, memory_limit=memory)
     schema = order.schema or propose(profiled, order.key)
     taken = order.base if order.mode is Mode.APPEND else ()
     arriving = _of_upload(schema, order.mode)
     staged = stage(source, arriving, scratch=folder, file_format=form, memory_limit=memory, taken=taken)
+    if opened is not None:
+        profiled, staged = opened.profiled(profiled), opened.staged(staged)
     written = _NOTHING if staged.rows_rejected else _written(folder, order, schema, staged)
     return Outcome(
         schema=schema,
@@ -38,6 +43,7 @@ def work(folder: Path, order: Order) -> Outcome:
         rows_loaded=staged.rows_loaded,
         rows_rejected=staged.rows_rejected,
         rejects=staged.rejects,
+        found=None if opened is None else opened.found,
         changes=written.changes,
         kept=written.kept,
         parts=written.parts,
@@ -49,9 +55,11 @@ def _opened(folder: Path, order: Order) -> tuple[Path, Format, tuple[str, ...]]:
     """Where what is to be read stands, unpacked, in which format, and what the report says of that. A workbook shows itself as one."""
     unpacked = unpack(folder / UPLOAD, folder / "unpacked", order.limits)
     if not is_workbook(unpacked.path):
-        if order.sheet is not None:
+        if order.sheet is not None or order.file_format is Format.XLSX:
             raise no_sheets()
         return unpacked.path, order.file_format, unpacked.notes
+    if order.file_format not in {Format.CSV, Format.XLSX}:
+        raise no_table(order.file_format)
     sheet = read_sheet(unpacked.path, order.sheet, folder / "sheet", order.limits)
     return sheet.folder, Format.XLSX, sheet.notes
 

@@ -25,7 +25,7 @@ from baybridge.catalog.schema import MAX_COLUMNS
 from baybridge.data.ingest.csv_source import CsvSource, read_source
 from baybridge.data.ingest.limits import Limits, over_limits
 from baybridge.data.ingest.sheets import Facts, sheet_facts
-from baybridge.data.ingest.source import LISTED, Ragged, Reject
+from baybridge.data.ingest.source import KEPT, Ragged, Reject
 from baybridge.errors import Advice, Invalid, Place
 from baybridge.terms.columns import ColumnType
 
@@ -39,7 +39,7 @@ _EXACT: Final = 1 << 53
 _DIGITS: Final = re.compile(r"[0 ()/.-]*0[0 ()/.-]*")
 _BROKEN: Final = (
     *(InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, IndexError),
-    *(SyntaxError, NotImplementedError, EOFError, OverflowError),  # the first is what XML that does not parse raises
+    *(SyntaxError, RuntimeError, EOFError, OverflowError),  # the first is what XML that does not parse raises
 )
 
 
@@ -53,7 +53,7 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """The rows that have an error cell: how many, and the first 1,000 rejects with their place among all rows of the sheet."""
+    """The rows that have an error cell: how many, and the first 100,000 rejects with their place among all rows of the sheet."""
 
     rows: int
     listed: tuple[Reject, ...]
@@ -194,11 +194,11 @@ def _write(rows: Iterable[Sequence[Any]], folder: Path) -> int:
             errors = [place for place, cell in enumerate(row) if cell.data_type == "e"]
             if errors:
                 left_out += 1
-                listed += [Reject(number, header[place], "cell_error", cells[place]) for place in errors if len(listed) < LISTED]
+                listed += [Reject(number, header[place], "cell_error", cells[place]) for place in errors if len(listed) < KEPT]
             else:
                 writer.writerow(cells)
     first = {reject.row: reject for reject in reversed(listed)}  # one of each row: its place is what the others are counted from
-    told = LeftOut(left_out, tuple(sorted(first.values()))[:LISTED])
+    told = LeftOut(left_out, tuple(sorted(first.values()))[:KEPT])
     (folder / _LEFT_OUT).write_bytes(msgspec.json.encode(told))
     if header is None:
         raise _refuse("The sheet has no table: there is no row with more than one cell", "Put the table on a sheet, with one header row.")
@@ -259,7 +259,12 @@ def _notes(title: str, facts: Facts, *, titles: int, hidden_sheets: int) -> Iter
 
 def no_sheets() -> Invalid:
     """Make the error for a sheet that is named of a file that has none."""
-    return _refuse("The file is no Excel workbook (.xlsx), and a sheet is named", "Leave the sheet out.")
+    return _refuse("The file is no Excel workbook (.xlsx), and a sheet or that format is named", "Name its own format, and no sheet.")
+
+
+def no_table(said: str) -> Invalid:
+    """Make the error for a workbook that is said to be something else."""
+    return _refuse(f"The file is an Excel workbook, and {said} is named as its format", "Name no format, or xlsx.")
 
 
 def _refuse(what: str, next_step: str, places: tuple[Place, ...] = ()) -> Invalid:

@@ -12,10 +12,19 @@ from baybridge.audit.tiles import Tile
 from baybridge.errors import Invalid, Place
 from baybridge.exchange import Exchange
 from baybridge.http.contract import Parameter
-from baybridge.http.faces import bearer, call, json_response, parameters, signed_in
+from baybridge.http.faces import bearer, body, call, json_response, parameters, signed_in
 from baybridge.names import parse_organization
 from baybridge.terms.terms import parse_instant
-from baybridge.wire.audit import ConsistencyShape, EntriesShape, EntryShape, ErasureShape, InclusionShape, KeysShape, VerifierShape
+from baybridge.wire.audit import (
+    CheckpointCopyRequest,
+    ConsistencyShape,
+    EntriesShape,
+    EntryShape,
+    ErasureShape,
+    InclusionShape,
+    KeysShape,
+    VerifierShape,
+)
 
 MAX_ENTRIES: Final = 1000
 ENTRIES_PARAMETERS: Final = (
@@ -130,6 +139,19 @@ async def erase(request: Request) -> Response:
         return ErasureShape(erased=erased.count, entry=erased.entry, gone=erased.gone)
 
     return json_response(await call(request, act))
+
+
+async def witnessed(request: Request) -> Response:
+    """Answer GET /witness/{organization}: the checkpoints that are kept for an organization's own server."""
+    organization = parse_organization(request.path_params["organization"])
+    return json_response(await call(request, lambda exchange: exchange.witness.kept(organization)))
+
+
+async def witness(request: Request) -> Response:
+    """Answer PUT /witness/{organization}: newer ones, where they go on from those."""
+    token, organization = bearer(request), parse_organization(request.path_params["organization"])
+    brought = await body(request, CheckpointCopyRequest)
+    return json_response(await call(request, lambda exchange: exchange.witness.keep(signed_in(exchange, token), organization, brought)))
 
 
 async def entries(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Datasets: listed, described, declared and published. Names and schemas are public; counts of governed datasets are not."""
+"""Datasets: listed, described, declared and published. Names and schemas are public unless hidden; counts of governed ones are not."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from baybridge.catalog.schema import parse_table_schema, queryables_schema, to_t
 from baybridge.errors import Advice, Conflict, Invalid, Place
 from baybridge.exchange import Exchange
 from baybridge.http.contract import Parameter
-from baybridge.http.faces import bearer, body, call, call_with_upload, expected, json_response, parameters, signed_in, upload
+from baybridge.http.faces import bearer, body, call, call_with_upload, caller, expected, json_response, parameters, signed_in, upload
 from baybridge.http.problems import problem_response
 from baybridge.http.shapes import collection_shape, publish_report, purge_shape, version_shape
 from baybridge.names import DatasetName
 from baybridge.operate.look import Described, History
 from baybridge.principals.principal import Principal
 from baybridge.publish import Declaration, Publication, Upload
+from baybridge.publish.reading import ASPECTS, parse_wanted
 from baybridge.publish.withdraw import Withdraw
 from baybridge.wire.collections import (
     CollectionsShape,
@@ -31,6 +32,7 @@ from baybridge.wire.collections import (
     VersionsShape,
     WithdrawRequest,
 )
+from baybridge.wire.formats import Format, parse_format
 from baybridge.wire.shape import LinkShape
 
 PUBLISH_PARAMETERS: Final = (
@@ -38,9 +40,20 @@ PUBLISH_PARAMETERS: Final = (
     Parameter("key", "The columns of the key, parted by commas."),
     Parameter("accept_schema", "Take the schema that the file's profile proposes.", {"type": "boolean"}),
     Parameter("dry_run", "Say what would happen, and change nothing.", {"type": "boolean"}),
+    Parameter("accept_reading", "Take the reading of the file that is proposed.", {"type": "boolean"}),
+    Parameter("encoding", "The file's encoding, as windows-1252."),
+    Parameter("delimiter", "What parts cells: comma, semicolon, tab, pipe, or another sign."),
+    Parameter("quote", "What stands around cells: double, single or none."),
+    Parameter("escape", "How a quote inside quotes is written: doubled or backslash."),
+    Parameter("line_end", "same, or any where LF, CRLF and CR are mixed."),
+    Parameter("skip", "How many lines stand before the header.", {"type": "integer", "minimum": 0}),
+    Parameter("header_rows", "How many rows name the columns.", {"type": "integer", "minimum": 0, "maximum": 3}),
+    Parameter("footer", "How many records stand behind the rows.", {"type": "integer", "minimum": 0}),
+    Parameter("names", "The columns' names, parted by commas, in place of the header's."),
     Parameter("suspend", "Suspend the agreements that name a column which the version drops or retypes.", {"type": "boolean"}),
     Parameter("mode", "All rows, or what is appended, upserted or deleted by key.", {"type": "string", "enum": [*Mode]}),
     Parameter("sheet", "The sheet of an Excel workbook, where it has several."),
+    Parameter("format", "The format of the file; without it, Content-Type says it.", {"type": "string", "enum": [*Format]}),
     Parameter("base", "The version that is changed: the latest, or nothing is.", {"type": "integer", "minimum": 1}),
 )
 MAX_LISTED: Final = 1000
@@ -53,31 +66,31 @@ LISTING_PARAMETERS: Final = (
 async def listing(request: Request) -> Response:
     """Answer GET /collections?limit=&cursor=. The cursor is the id of the last dataset that was listed."""
     given = parameters(request)
-    limit, after = _limit(given), given.get("cursor", "")
-    found = await call(request, lambda exchange: exchange.catalog.listing(after=after, limit=limit))
-    listed = [collection_shape(each.dataset, each.latest) for each in found.datasets]
+    limit, after, token = _limit(given), given.get("cursor", ""), bearer(request)
+    found = await call(request, lambda exchange: exchange.catalog.listing(caller(exchange, token), after=after, limit=limit))
+    listed = [collection_shape(each) for each in found.datasets]
     return json_response(CollectionsShape(collections=listed, links=_links(request, given, listed[-1].id if found.more else None)))
 
 
 async def describe(request: Request) -> Response:
     """Answer GET /collections/{dataset}."""
-    name = DatasetName.parse(request.path_params["dataset"])
-    found = await call(request, lambda exchange: exchange.catalog.describe(name))
+    name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
+    found = await call(request, lambda exchange: exchange.catalog.describe(caller(exchange, token), name))
     return _described(found)
 
 
 async def schema(request: Request) -> Response:
     """Answer GET /collections/{dataset}/schema and .../versions/{n}/schema: a Frictionless Table Schema."""
-    name = DatasetName.parse(request.path_params["dataset"])
+    name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
     number = request.path_params.get("version")
-    found = await call(request, lambda exchange: exchange.catalog.schema(name, number))
+    found = await call(request, lambda exchange: exchange.catalog.schema(caller(exchange, token), name, number))
     return json_response(to_table_schema(found))
 
 
 async def queryables(request: Request) -> Response:
     """Answer GET /collections/{dataset}/queryables: the columns that a filter may name, as JSON Schema (OGC API Features, part 3)."""
-    name = DatasetName.parse(request.path_params["dataset"])
-    found = await call(request, lambda exchange: exchange.catalog.schema(name, None))
+    name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
+    found = await call(request, lambda exchange: exchange.catalog.schema(caller(exchange, token), name, None))
     answer = json_response(queryables_schema(found, address=request.url.path, title=str(name)))
     answer.headers["content-type"] = "application/schema+json"
     return answer
@@ -86,9 +99,9 @@ async def queryables(request: Request) -> Response:
 async def versions(request: Request) -> Response:
     """Answer GET /collections/{dataset}/versions?limit=&cursor=. The cursor is the number of the last version that was listed."""
     given = parameters(request)
-    name = DatasetName.parse(request.path_params["dataset"])
+    name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
     limit, before = _limit(given), _whole(given, "cursor", None)
-    found = await call(request, lambda exchange: exchange.catalog.versions(name, before=before, limit=limit))
+    found = await call(request, lambda exchange: exchange.catalog.versions(caller(exchange, token), name, before=before, limit=limit))
     listed = [version_shape(each, public=found.public) for each in found.versions]
     links = _links(request, given, str(listed[-1].version) if found.more else None)
     return json_response(VersionsShape(id=str(name), versions=listed, links=links))
@@ -96,9 +109,9 @@ async def versions(request: Request) -> Response:
 
 async def version(request: Request) -> Response:
     """Answer GET /collections/{dataset}/versions/{n}."""
-    name = DatasetName.parse(request.path_params["dataset"])
+    name, token = DatasetName.parse(request.path_params["dataset"]), bearer(request)
     number = request.path_params["version"]
-    found = await call(request, lambda exchange: exchange.catalog.version(name, number))
+    found = await call(request, lambda exchange: exchange.catalog.version(caller(exchange, token), name, number))
     return _shown(found)
 
 
@@ -116,10 +129,12 @@ async def declare(request: Request) -> Response:
             access=None if asked.access is None else parse_access(asked.access),
             schema=None if asked.schema is None else parse_table_schema(asked.schema),
             schema_change=asked.schema_change,
+            hidden=asked.hidden,
+            invited=None if asked.invited is None else tuple(asked.invited),
             expected=state,
         )
         exchange.publish.declare(principal, name, declaration)
-        return exchange.catalog.describe(name)
+        return exchange.catalog.describe(principal, name)
 
     return _described(await call(request, act))
 
@@ -140,6 +155,8 @@ async def publish(request: Request) -> Response:
         mode=parse_mode(given.get("mode", Mode.REPLACE)),
         base=_whole(given, "base", None),
         sheet=given.get("sheet"),
+        wanted=parse_wanted({each: given[each] for each in ASPECTS if each in given}, accept=_yes(given, "accept_reading")),
+        file_format=parse_format(given.get("format"), request.headers.get("content-type")),
     )
 
     def act(exchange: Exchange) -> Publication:
@@ -184,16 +201,17 @@ async def _moved(request: Request, verb: Callable[[Withdraw, Principal, DatasetN
     name, number, token = DatasetName.parse(request.path_params["dataset"]), request.path_params.get("version"), bearer(request)
 
     def act(exchange: Exchange) -> Response:
-        verb(exchange.withdraw, signed_in(exchange, token), name, number)
+        principal = signed_in(exchange, token)
+        verb(exchange.withdraw, principal, name, number)
         if number is None:
-            return _described(exchange.catalog.describe(name))
-        return _shown(exchange.catalog.version(name, number))
+            return _described(exchange.catalog.describe(principal, name))
+        return _shown(exchange.catalog.version(principal, name, number))
 
     return await call(request, act)
 
 
 def _described(found: Described) -> Response:
-    return json_response(collection_shape(found.dataset, found.latest), tag=found.dataset.tag())
+    return json_response(collection_shape(found), tag=found.dataset.tag())
 
 
 def _shown(found: History) -> Response:

@@ -14,10 +14,11 @@ from baybridge.disclose.changes import Change, Changes, CountChanges, Counts, Li
 from baybridge.disclose.profile import ColumnSummary, Summarize, Summary
 from baybridge.disclose.question import Question
 from baybridge.errors import Invalid, Place
+from baybridge.exchange import Exchange
 from baybridge.http.contract import Parameter
 from baybridge.http.cursors import Cursor, Cursors, question_hash
 from baybridge.http.faces import bearer, call, parameters, serving
-from baybridge.http.rest.items import MAX_LIMIT, Address, known_etags, page_limit, purpose_of, reading
+from baybridge.http.rest.items import MAX_LIMIT, Address, known_etags, page_limit, purpose_of, reader, reading
 from baybridge.names import DatasetName
 from baybridge.wire.collections import (
     ChangeShape,
@@ -72,11 +73,17 @@ async def diff(request: Request) -> Response:
     """Answer GET .../versions/{n}/diff/{m}: from n to m, how many rows were added, removed and changed, and how the schema was."""
     given = parameters(request)
     name, since, version = DatasetName.parse(request.path_params["dataset"]), request.path_params["version"], request.path_params["other"]
-    schemas = await call(request, lambda exchange: (exchange.catalog.schema(name, since), exchange.catalog.schema(name, version)))
+    token = bearer(request)
+
+    def both(exchange: Exchange) -> tuple[Schema, Schema]:
+        principal = reader(request, token, "diff")
+        return exchange.catalog.schema(principal, name, since), exchange.catalog.schema(principal, name, version)
+
+    schemas = await call(request, both)
     rows = f"/api/v1/collections/{name}/versions/{version}/changes?since={since}"
     question = CountChanges(lambda counts: msgspec.json.encode(_diff_shape(counts, *schemas, rows)))
     return await reading(
-        request, lambda: _examination(request, given, "diff", question, since=since, version=version), bearer(request), channel="diff"
+        request, lambda: _examination(request, given, "diff", question, since=since, version=version), token, channel="diff"
     )
 
 

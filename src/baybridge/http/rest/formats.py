@@ -101,6 +101,8 @@ def _printer(column: ColumnType) -> Callable[[Any], str]:
             return str
         case Kind.DATE | Kind.TIMESTAMP | Kind.DATETIME:
             return _instant
+        case Kind.STRUCT | Kind.LIST:
+            return _nested
 
 
 def _quote(text: str) -> str:
@@ -110,6 +112,11 @@ def _quote(text: str) -> str:
 
 def _boolean(value: bool) -> str:  # noqa: FBT001 -- it is the value that is printed
     return "true" if value else "false"
+
+
+def _nested(value: Any) -> str:
+    """The JSON text of it, as a page of JSON has it."""
+    return _quote(_JSON.encode(value).decode())
 
 
 def _instant(value: Any) -> str:

@@ -16,7 +16,7 @@ from baybridge.http.faces import bearer, body, call, json_response, parameters, 
 from baybridge.http.shapes import notice_shape
 from baybridge.terms.terms import format_instant
 from baybridge.wire.agreements import ApprovalsRequest, ApprovalsShape
-from baybridge.wire.notices import EndingShape, NoticeShape, NoticesShape
+from baybridge.wire.notices import EndingShape, NoticeShape, NoticesShape, OverdueShape
 from baybridge.wire.shape import LinkShape
 
 LIMIT: Final = 100
@@ -43,6 +43,7 @@ async def listing(request: Request) -> Response:
             notices=[notice_shape(each) for each in found],
             ending_soon=[ending for each in exchange.inbox.ending_soon(principal) for ending in _ending(each, now)],
             links=links,
+            overdue=[late for each in exchange.inbox.overdue(principal) for late in _overdue(each, now)],
         )
 
     return json_response(await call(request, listed))
@@ -81,6 +82,14 @@ def _ending(agreement: Agreement, now: datetime) -> list[EndingShape]:
         return []
     end = agreement.terms.end
     return [EndingShape(agreement=agreement.id, dataset=str(agreement.dataset), end=format_instant(end), days=(end - now).days)]
+
+
+def _overdue(agreement: Agreement, now: datetime) -> list[OverdueShape]:
+    due = agreement.destroy_by(now)
+    if due is None:
+        return []
+    dataset, consumer = str(agreement.dataset), agreement.consumer
+    return [OverdueShape(agreement=agreement.id, dataset=dataset, consumer=consumer, destroy_by=format_instant(due))]
 
 
 def _whole(text: str, parameter: str, highest: int) -> int:

@@ -8,7 +8,7 @@ from typing import Final
 
 from baybridge.errors import Advice, Invalid, Place
 from baybridge.names import nearest
-from baybridge.terms.columns import ColumnType, Kind
+from baybridge.terms.columns import NESTED, ColumnType, Kind, reachable
 from baybridge.terms.cql2.nodes import (
     Between,
     ColumnComparison,
@@ -45,22 +45,33 @@ _FITS: Final[dict[Kind, _Fit]] = {
     Kind.TIMESTAMP: _Fit(LiteralKind.INSTANT, "an instant with its zone, TIMESTAMP('2024-01-31T12:00:00Z')"),
     Kind.DATETIME: _Fit(LiteralKind.WALL_CLOCK, "a time without a zone, TIMESTAMP('2024-01-31T12:00:00')"),
 }
+_NESTED: Final = {
+    Kind.STRUCT: Wrong("A struct is compared by its fields, not whole.", "Write: address.city = 'Boston', or: address IS NULL."),
+    Kind.LIST: Wrong(
+        "A list, and what is in it, is not compared (class Array Functions).", "Write: column IS NULL; else read the rows and look there."
+    ),
+}
 
 
 def check(tree: Filter, columns: Mapping[str, ColumnType]) -> None:
-    """Refuse a filter that names an unknown column or compares one with a literal of another kind, at its first such place.
+    """Refuse a filter at the first place that names an unknown column, or compares one with a literal of another kind, or a struct or list.
 
     `columns` are those that the caller may know: the hint for an unknown name is the nearest of them.
     Raise Invalid (`unknown_column`, `filter_invalid`) with the position of the name.
     """
+    named = {name: reach.type for name, reach in reachable(columns).items()}
     for mentioned in properties_of(tree):
-        if mentioned.name not in columns:
-            raise _unknown(mentioned, columns)
+        if mentioned.name not in named:
+            raise _unknown(mentioned, named)
     for leaf in leaves(tree):
-        column = columns[leaf.property.name]
+        column = named[leaf.property.name]
+        if isinstance(leaf, IsNull):
+            continue
+        if column.kind in NESTED:
+            raise refusal(_NESTED[column.kind], leaf.property.position)
         if isinstance(leaf, ColumnComparison):
-            _check_columns(leaf, column, columns[leaf.other.name])
-        elif not isinstance(leaf, IsNull):
+            _check_columns(leaf, column, named[leaf.other.name])
+        else:
             _check_literals(leaf, column)
 
 
@@ -95,11 +106,11 @@ def _unknown(name: Property, columns: Mapping[str, ColumnType]) -> Invalid:
     hint = nearest(name.name, columns)
     return Invalid(
         "unknown_column",
-        f"The filter names, at character {name.position}, a column that this dataset does not have.",
+        f"The filter names, at character {name.position}, a column or field that this dataset does not have.",
         advice=Advice(
             rule="A filter names columns of the dataset, in the same letters, capitals included.",
             who_can_change="you",
             next_step="Read the dataset's schema for its columns' names. Text is written in single quotes.",
         ),
-        places=(Place("filter", "There is no column of this name.", column=name.position, hint=hint),),
+        places=(Place("filter", "There is no column or field of this name.", column=name.position, hint=hint),),
     )
