@@ -19,7 +19,7 @@ from baybridge.agree import Agree, Desk, Inbox, SignTogether
 from baybridge.audit.log import Log
 from baybridge.data.engines.duckdb import Engine
 from baybridge.data.extracts import Extracts
-from baybridge.data.ingest.order import Limits
+from baybridge.data.ingest.limits import Limits
 from baybridge.data.ingest.room import shared_room
 from baybridge.data.objects import Folder, Objects
 from baybridge.data.turns import CatalogTurn, FolderTurn, Turn

@@ -36,6 +36,7 @@ class _Upload:
     suspend: bool
     mode: str
     base: int | None
+    sheet: str | None
     reading: dict[str, str]
     accept_reading: bool
     format: str | None
@@ -52,6 +53,7 @@ class _Upload:
             suspend=self.suspend,
             mode=self.mode,
             base=self.base,
+            sheet=self.sheet,
             reading=self.reading,
             accept_reading=self.accept_reading,
             format=self.format or format_of_name(self.file),
@@ -75,6 +77,7 @@ class _Upload:
     help="What FILE is: all rows of the next version, or rows to add to the latest, put in by key, or delete by key. [default: replace]",
 )
 @click.option("--base", type=int, metavar="N", help="The version that FILE follows: where another is the latest, nothing is published.")
+@click.option("--sheet", metavar="NAME", help="The sheet of an Excel workbook, where it has several.")
 @click.option(
     "--read", multiple=True, metavar="WHAT=HOW", help="How FILE is read where it is not plain CSV: encoding=windows-1252; repeatable."
 )
@@ -109,6 +112,7 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     dry_run: bool,
     mode: str,
     base: int | None,
+    sheet: str | None,
     read: tuple[str, ...],
     accept_reading: bool,
     file_format: str | None,
@@ -118,10 +122,10 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     hidden: bool,
     rejects: Path | None,
 ) -> None:
-    """Publish a CSV as the next version of DATASET.
+    """Publish a table as the next version of DATASET.
 
-    FILE is read as a stream; - is standard input. Nothing is published while one cell does not fit the schema: exit code 8 says so, also
-    for a dry run.
+    FILE is CSV, alone or in gzip or zip, or an Excel workbook (.xlsx). It is read as a stream; - is standard input.
+    Nothing is published while one cell does not fit the schema: exit code 8 says so, also for a dry run.
     """
     if schema is not None and dry_run:
         raise click.UsageError("--dry-run writes nothing, and a schema is checked by declaring it: give one of --dry-run and --schema.")
@@ -134,7 +138,7 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
         title=title, description=description, access=access, schema=given, schema_change=schema_change, hidden=hidden or None
     )
     said = _said(read)
-    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base, said, accept_reading, file_format)
+    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base, sheet, said, accept_reading, file_format)
     with session.door() as door:
         if not dry_run:
             _declare(door, upload, declaration)
@@ -307,6 +311,7 @@ def _report_lines(report: PublishReport, rejects: Path | None, *, schema: bool) 
     yield f"  source         {report.source_bytes:,} bytes, sha256 {report.source_sha256}"
     if report.entry is not None:
         yield f"  entry          {report.dataset.partition('.')[0]}/{report.entry}"
+    yield from (f"  {note}" for note in report.notes)
     found = Counter((each.column or "(row)", each.rule) for each in report.rejects)
     if found:
         yield ""

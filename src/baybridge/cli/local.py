@@ -245,6 +245,7 @@ class LocalOperator:
         suspend: bool = False,
         mode: str = "replace",
         base: int | None = None,
+        sheet: str | None = None,
         reading: Mapping[str, str] | None = None,
         accept_reading: bool = False,
         format: str | None = None,  # noqa: A002 -- the parameter's name
@@ -259,6 +260,7 @@ class LocalOperator:
             suspend=suspend,
             mode=parse_mode(mode),
             base=base,
+            sheet=sheet,
             wanted=parse_wanted(dict(reading or {}), accept=accept_reading),
             file_format=parse_format(format),
         )

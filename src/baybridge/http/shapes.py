@@ -296,6 +296,7 @@ def publish_report(publication: Publication) -> PublishReport:
             deleted=publication.changes.deleted,
             unmatched=publication.changes.unmatched,
         ),
+        notes=list(publication.notes),
         reading=None if publication.found is None else _reading(publication.found),
     )
 

@@ -33,9 +33,10 @@ from baybridge.catalog.dataset import (
 )
 from baybridge.catalog.manifest import Manifest, ManifestObject
 from baybridge.catalog.schema import Schema
-from baybridge.data.ingest.order import UPLOAD, Changes, Limits, Order, Outcome
+from baybridge.data.ingest.limits import Limits, over_limits
+from baybridge.data.ingest.order import UPLOAD, Changes, Order, Outcome
 from baybridge.data.ingest.profile import Profile
-from baybridge.data.ingest.room import Room, over_limits
+from baybridge.data.ingest.room import Room
 from baybridge.data.ingest.source import Reject
 from baybridge.data.objects import Objects, Stored, spool
 from baybridge.data.turns import Hold
@@ -77,7 +78,9 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file on its way in. `accept_schema` confirms whatever the profile proposes, with `key`, where the dataset has no schema yet.
+    """A file on its way in; `sheet` is the one of a workbook.
+
+    `accept_schema` confirms whatever the profile proposes, with `key`, where the dataset has no schema yet.
 
     `suspend` confirms that agreements are suspended which name a column that the version drops or retypes. `expected` is the state of
     the dataset that the version is to follow, `base` the number of the version that is the latest then. Another `mode` than to replace
@@ -93,6 +96,7 @@ class Upload:
     expected: Expected = WHATEVER
     mode: Mode = Mode.REPLACE
     base: int | None = None
+    sheet: str | None = None
     wanted: Wanted = NOTHING_SAID
     file_format: Format = Format.CSV
 
@@ -101,8 +105,10 @@ class Upload:
 class Publication:
     """What a publication did or, when nothing was published, would have done. Rows read = rows loaded + rows rejected.
 
-    `base` is the number of the version that was changed, None where all rows were replaced. `suspends` are the agreements that lose a
-    column by it.
+    `notes` say what the reading of the file decided.
+
+    `base` is the number of the version that was changed, None where all rows were replaced.
+    `suspends` are the agreements that lose a column by it.
     `rejects` carry cell values: they are for whoever uploaded the file and go nowhere else.
     """
 
@@ -119,6 +125,7 @@ class Publication:
     mode: Mode
     base: int | None
     changes: Changes
+    notes: tuple[str, ...]
     suspends: tuple[Affected, ...] = ()
     found: Found | None = None
 
@@ -273,6 +280,7 @@ class Publish:
             base=() if base is None else tuple(map(str, self.objects.fetch([each.sha256 for each in base.manifest.objects], fetched))),
             write=not upload.dry_run and (dataset.schema is not None or upload.accept_schema),
             limits=self.limits,
+            sheet=upload.sheet,
             wanted=upload.wanted,
             confirmed=not upload.dry_run,
         )
@@ -410,6 +418,7 @@ def _publication(name: DatasetName, source: Stored, mode: Mode, base: Version | 
         mode=mode,
         base=None if base is None else base.number,
         changes=outcome.changes,
+        notes=outcome.notes,
         found=outcome.found,
     )
 

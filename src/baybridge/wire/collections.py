@@ -315,4 +315,5 @@ class PublishReport(Shape, frozen=True, kw_only=True):
     entry: int | None
     suspends: list[SuspensionShape]
     changes: ChangesMadeShape
+    notes: list[str]
     reading: ReadingShape | None = None

@@ -17,6 +17,7 @@ class Format(StrEnum):
     NDJSON = "ndjson"
     JSON = "json"
     PARQUET = "parquet"
+    XLSX = "xlsx"
 
 
 MEDIA_TYPES: Final = {
@@ -24,6 +25,7 @@ MEDIA_TYPES: Final = {
     Format.NDJSON: "application/x-ndjson",
     Format.JSON: "application/json",
     Format.PARQUET: "application/vnd.apache.parquet",
+    Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 _SUFFIXES: Final = {
     ".csv": Format.CSV,
@@ -31,6 +33,7 @@ _SUFFIXES: Final = {
     ".jsonl": Format.NDJSON,
     ".json": Format.JSON,
     ".parquet": Format.PARQUET,
+    ".xlsx": Format.XLSX,
 }
 
 
@@ -47,4 +50,5 @@ def parse_format(text: str | None, media_type: str | None = None) -> Format:
 
 def format_of_name(path: PurePath) -> Format:
     """The format that the end of a file's name tells; CSV where it tells none."""
-    return _SUFFIXES.get(path.suffix.lower(), Format.CSV)
+    table = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    return _SUFFIXES.get(table.suffix.lower(), Format.CSV)

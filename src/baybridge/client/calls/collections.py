@@ -81,6 +81,7 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
     suspend: bool = False,
     mode: str = "replace",
     base: int | None = None,
+    sheet: str | None = None,
     reading: Mapping[str, str] | None = None,
     accept_reading: bool = False,
     format: str | None = None,  # noqa: A002 -- the parameter's name
@@ -91,11 +92,10 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
     `null` are the words that mean null beside the empty one, `key` the columns of the key; both only count while the dataset has
     no schema. `suspend` suspends the agreements that lose a column by it. A dry run answers with its report, whatever it finds, and
     writes nothing. `mode` is `replace`, or `append`, `upsert` or `delete`, which change the latest version; `base` is its number, and
-    where it is not, nothing is changed. `reading` says how the file is read where it is not plain CSV, as `{"encoding": "windows-1252"}`,
-    and `accept_reading` takes what a dry run proposes.
-    where it is not, nothing is changed. `format` is csv, ndjson, json or parquet; without it the end of a file's name tells, and CSV is
-    what is left. `if_match` is the dataset's `etag` that the version is to
-    follow.
+    where it is not, nothing is changed. `format` is csv, ndjson, json, parquet or xlsx; without it the end of a file's name tells, and
+    CSV is what is left. `sheet` names one of a workbook that has several. `reading` says how the file is read where it is not plain
+    CSV, as `{"encoding": "windows-1252"}`, and `accept_reading` takes what a dry run proposes. `if_match` is the dataset's `etag` that
+    the version is to follow.
     """
     if any("," in each for each in (*null, *key)):
         raise Invalid("invalid_request", "null and key take words without a comma; declare a schema that has them instead.")
@@ -108,6 +108,7 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
         "suspend": "true" if suspend else "",
         "mode": "" if mode == "replace" else mode,
         "base": "" if base is None else f"{base:d}",
+        "sheet": sheet or "",
         "accept_reading": "true" if accept_reading else "",
         **(reading or {}),
     }

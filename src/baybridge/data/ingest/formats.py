@@ -10,6 +10,7 @@ from baybridge.data.ingest.json_elements import elements, lines
 from baybridge.data.ingest.json_source import read_json_source
 from baybridge.data.ingest.parquet_source import read_parquet_source
 from baybridge.data.ingest.source import Source
+from baybridge.data.ingest.workbook import open_sheet
 from baybridge.wire.formats import Format
 
 __all__ = ["Format", "open_source"]
@@ -27,5 +28,7 @@ def open_source(path: Path, file_format: Format, schema: Schema | None, *, scrat
             return read_json_source(lines(path), schema, scratch=scratch, whole=False)
         case Format.JSON:
             return read_json_source(elements(path), schema, scratch=scratch, whole=True)
+        case Format.XLSX:  # a sheet that was read into a folder
+            return open_sheet(path)
         case Format.PARQUET:
             return read_parquet_source(path, scratch=scratch)

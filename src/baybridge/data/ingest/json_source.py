@@ -19,7 +19,7 @@ from baybridge.data.ingest.json_elements import unreadable
 from baybridge.data.ingest.json_types import Seen
 from baybridge.data.ingest.nested import Digits, read_json, text_of, written
 from baybridge.data.ingest.records import MAX_RECORD
-from baybridge.data.ingest.source import LISTED, VALUE_CHARACTERS, Ragged, Reject
+from baybridge.data.ingest.source import KEPT, VALUE_CHARACTERS, Ragged, Reject
 from baybridge.errors import Corrupt
 from baybridge.terms.columns import ColumnType
 
@@ -132,7 +132,7 @@ class _Reader:
 
     def _refuse(self, column: str | None, rule: str, text: bytes) -> None:
         self.ragged += 1
-        if len(self.listed) < LISTED:
+        if len(self.listed) < KEPT:
             self.listed.append(Reject(self.rows, column, rule, text[: 4 * VALUE_CHARACTERS].decode("utf-8", "replace")[:VALUE_CHARACTERS]))
 
 

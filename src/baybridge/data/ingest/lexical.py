@@ -48,6 +48,7 @@ RULES: Final = MappingProxyType(
         "key_missing": "A key column may not be null.",
         "key_repeated": "Two rows may not have the same key; all rows that share one are rejected.",
         "key_taken": "A row that is appended has a key that no row of the version has yet; an upsert changes rows.",
+        "cell_error": "A cell of a sheet holds a value, and not an error such as #N/A.",
         "missing_columns": "A row has as many cells as the header.",
         "too_many_columns": "A row has as many cells as the header.",
         "bad_quoting": "A quoted cell ends where its quote closes.",

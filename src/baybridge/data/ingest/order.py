@@ -9,6 +9,7 @@ from baybridge.catalog.dataset import Mode
 from baybridge.catalog.manifest import ColumnStatistics
 from baybridge.catalog.schema import Schema
 from baybridge.data.ingest.formats import Format
+from baybridge.data.ingest.limits import Limits
 from baybridge.data.ingest.profile import Profile
 from baybridge.data.ingest.reading.find import Found
 from baybridge.data.ingest.reading.reading import NOTHING_SAID, Wanted
@@ -18,31 +19,6 @@ from baybridge.errors import Advice, BaybridgeError, Conflict, Corrupt, Invalid,
 UPLOAD: Final = "upload"
 ORDER: Final = "order.json"
 OUTCOME: Final = "outcome.json"
-
-
-_UNITS: Final = {"K": 1, "M": 2, "G": 3, "T": 4}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one publication may take: memory as the engine is told it, seconds of the wall clock, bytes of the largest file it may write."""
-
-    memory: str
-    seconds: float
-    bytes: int
-
-    @classmethod
-    def of(cls, memory: str, seconds: float, largest: str) -> Limits:
-        """The limits that three settings name."""
-        return cls(memory, seconds, bytes_of(largest))
-
-
-def bytes_of(text: str) -> int:
-    """The bytes that a setting names: 512MB, 2GB, 1GiB."""
-    digits = text.rstrip("KMGTiB ")
-    unit = text[len(digits) :].strip()
-    unit_bytes: int = (1024 if "i" in unit else 1000) ** _UNITS[unit[0]]
-    return int(digits) * unit_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from typing import Final
 
 import msgspec
 
-from baybridge.data.ingest.order import ORDER, OUTCOME, Answer, Failure, Limits, Order, bytes_of
-from baybridge.data.ingest.room import over_limits
+from baybridge.data.ingest.limits import Limits, bytes_of, over_limits
+from baybridge.data.ingest.order import ORDER, OUTCOME, Answer, Failure, Order
 from baybridge.data.ingest.work import work
 from baybridge.errors import BaybridgeError
 

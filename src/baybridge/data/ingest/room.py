@@ -20,8 +20,9 @@ from typing import Final
 
 import msgspec
 
+from baybridge.data.ingest.limits import over_limits
 from baybridge.data.ingest.order import ORDER, OUTCOME, Answer, Order, Outcome
-from baybridge.errors import Advice, BaybridgeError, Invalid, Unavailable
+from baybridge.errors import BaybridgeError, Unavailable
 
 _PARENT: Final = "baybridge.data.ingest.parent"
 _SPENT: Final = frozenset({signal.SIGALRM, signal.SIGXCPU, signal.SIGKILL, signal.SIGABRT})
@@ -107,19 +108,6 @@ def shared_room() -> Room:
     room = Room()
     atexit.register(room.close)
     return room
-
-
-def over_limits(what: str) -> Invalid:
-    """Make the error for a file that costs more than it may."""
-    return Invalid(
-        "file_over_limits",
-        what,
-        advice=Advice(
-            rule="A file is read within limits of time, memory and size, so that one that costs too much harms nobody else.",
-            who_can_change="you, or the operator: the settings build_memory, publish_seconds and publish_bytes",
-            next_step="Send fewer rows at a time (mode append), or ask the operator for more.",
-        ),
-    )
 
 
 def _opened(answer: Answer) -> Outcome:

@@ -14,6 +14,8 @@ from baybridge.data.ingest.order import UPLOAD, Changes, Order, Outcome
 from baybridge.data.ingest.parts import Written, press
 from baybridge.data.ingest.profile import profile, propose
 from baybridge.data.ingest.stage import Staged, stage
+from baybridge.data.ingest.unpack import is_workbook, unpack
+from baybridge.data.ingest.workbook import no_sheets, no_table, read_sheet
 from baybridge.wire.formats import Format
 
 _NOTHING: Final = Written((), (), Changes(inserted=0))
@@ -21,9 +23,9 @@ _NOTHING: Final = Written((), (), Changes(inserted=0))
 
 def work(folder: Path, order: Order) -> Outcome:
     """Do what is ordered with the file `upload` in the folder. Raise what its parts raise, first of all Invalid (`file_unreadable`)."""
-    source, memory = folder / UPLOAD, order.limits.memory
+    memory = order.limits.memory
+    source, form, notes = _opened(folder, order)
     null_words = order.null_words if order.schema is None else order.schema.null_words
-    form = order.file_format
     opened = open_csv(source, order.wanted, scratch=folder, confirmed=order.confirmed) if form is Format.CSV else None
     source = source if opened is None else opened.plain.path
     profiled = profile(source, scratch=folder, file_format=form, null_words=null_words, memory_limit=memory)
@@ -45,7 +47,21 @@ def work(folder: Path, order: Order) -> Outcome:
         changes=written.changes,
         kept=written.kept,
         parts=written.parts,
+        notes=notes,
     )
+
+
+def _opened(folder: Path, order: Order) -> tuple[Path, Format, tuple[str, ...]]:
+    """Where what is to be read stands, unpacked, in which format, and what the report says of that. A workbook shows itself as one."""
+    unpacked = unpack(folder / UPLOAD, folder / "unpacked", order.limits)
+    if not is_workbook(unpacked.path):
+        if order.sheet is not None or order.file_format is Format.XLSX:
+            raise no_sheets()
+        return unpacked.path, order.file_format, unpacked.notes
+    if order.file_format not in {Format.CSV, Format.XLSX}:
+        raise no_table(order.file_format)
+    sheet = read_sheet(unpacked.path, order.sheet, folder / "sheet", order.limits)
+    return sheet.folder, Format.XLSX, sheet.notes
 
 
 def _of_upload(schema: Schema, mode: Mode) -> Schema:

@@ -52,6 +52,7 @@ PUBLISH_PARAMETERS: Final = (
     Parameter("names", "The columns' names, parted by commas, in place of the header's."),
     Parameter("suspend", "Suspend the agreements that name a column which the version drops or retypes.", {"type": "boolean"}),
     Parameter("mode", "All rows, or what is appended, upserted or deleted by key.", {"type": "string", "enum": [*Mode]}),
+    Parameter("sheet", "The sheet of an Excel workbook, where it has several."),
     Parameter("format", "The format of the file; without it, Content-Type says it.", {"type": "string", "enum": [*Format]}),
     Parameter("base", "The version that is changed: the latest, or nothing is.", {"type": "integer", "minimum": 1}),
 )
@@ -153,6 +154,7 @@ async def publish(request: Request) -> Response:
         expected=expected(request),
         mode=parse_mode(given.get("mode", Mode.REPLACE)),
         base=_whole(given, "base", None),
+        sheet=given.get("sheet"),
         wanted=parse_wanted({each: given[each] for each in ASPECTS if each in given}, accept=yes(given, "accept_reading")),
         file_format=parse_format(given.get("format"), request.headers.get("content-type")),
     )
