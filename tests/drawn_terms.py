@@ -26,6 +26,7 @@ FILTERS = st.sampled_from(
         "t >= TIMESTAMP('2020-01-01T00:00:00Z') and s = 'it''s'",
         "a <> true or false",
         "a like 'x%' or a = b",
+        "a like casei('X%') and b not like accenti('_')",
         "casei(a) = casei('x') and accenti(b) not like accenti('_x') and a < b",
     ]
 )

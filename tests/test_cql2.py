@@ -53,6 +53,7 @@ def refused(text: str) -> tuple[int | None, str, str]:
         ("casei(a) = CASEI('X')", Comparison("=", Property("a", folds=(Fold.CASEI,)), "X")),
         ("CASEI('X') > CASEI(a)", Comparison("<", Property("a", folds=(Fold.CASEI,)), "X")),
         ("ACCENTI(CASEI(a)) LIKE CASEI(ACCENTI('x%'))", Like(Property("a", folds=(Fold.CASEI, Fold.ACCENTI)), "x%")),
+        ("a LIKE ACCENTI(CASEI('X%'))", Like(A, "X%", (Fold.CASEI, Fold.ACCENTI))),
         ("CASEI(a) IS NULL", IsNull(A)),
         ("a not in (1)", Not(In(A, (Decimal(1),)))),
         ("TRUE", Always(value=True)),
@@ -222,6 +223,7 @@ leaves = st.one_of(
         foldings,
     ),
     st.builds(lambda name, folds, pattern: Like(Property(name, 1, folds), pattern), names, foldings, patterns),
+    st.builds(Like, properties, patterns, foldings),
     st.builds(lambda operator, name, folds, text: Comparison(operator, Property(name, 1, folds), text), operators, names, foldings, texts),
     st.builds(
         lambda name, folds, found: In(Property(name, 1, folds), tuple(found)), names, foldings, st.lists(texts, min_size=1, max_size=3)
@@ -349,6 +351,8 @@ def test_any_text_is_a_tree_that_is_read_again_or_is_refused_at_a_place_in_it(te
         ("CASEI(a) = 'x'", 12, "both sides", "CASEI(name)"),
         ("a = casei('x')", 5, "both sides", "CASEI(name)"),
         ("ACCENTI(a) = CASEI('x')", 14, "both sides", "CASEI(name)"),
+        ("CASEI(a) LIKE 'x'", 15, "both sides", "CASEI(name)"),
+        ("CASEI(a) LIKE CASEI(ACCENTI('x'))", 15, "both sides", "CASEI(name)"),
         ("CASEI(a) = b", 12, "both sides", "CASEI(name)"),
         ("CASEI(a) IN (CASEI('x'), 'y')", 26, "both sides", "CASEI(name)"),
         ("CASEI(a) = CASEI(5)", 18, "one column or one text", "CASEI(ACCENTI"),

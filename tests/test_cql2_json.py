@@ -26,13 +26,8 @@ def refused(document: str | bytes) -> tuple[str, str]:
     return place.parameter, place.message
 
 
-@pytest.mark.parametrize(("name", "text", "document"), EXAMPLES, ids=[each[0] for each in EXAMPLES])
-def test_each_example_of_the_standard_is_one_tree_in_text_and_in_json(name, text, document):
-    if name == "refused example86":
-        # Its pattern is folded and its column is not, so it finds no name with a capital: refused, because it says less than it seems to.
-        with pytest.raises(Invalid, match="both sides"):
-            cql2.parse(text)
-        return
+@pytest.mark.parametrize(("text", "document"), [each[1:] for each in EXAMPLES], ids=[each[0] for each in EXAMPLES])
+def test_each_example_of_the_standard_is_one_tree_in_text_and_in_json(text, document):
     tree = cql2.parse(text)
     assert cql2.from_json(document.encode()) == tree
     assert cql2.parse(cql2.to_text(tree)) == tree
@@ -78,6 +73,7 @@ A = '{"property":"a"}'
         (f'{{"op":"like","args":[{A},5]}}', "filter/args/1", "pattern"),
         (f'{{"op":"like","args":[{A},"x\\\\d"]}}', "filter/args/1", "pattern"),
         (f'{{"op":"=","args":[{{"op":"casei","args":[{A}]}},"x"]}}', "filter/args/1", "both sides"),
+        (f'{{"op":"like","args":[{{"op":"casei","args":[{A}]}},"x"]}}', "filter/args/1", "both sides"),
         (f'{{"op":"=","args":[{{"op":"casei","args":[{{"op":"casei","args":[{A}]}}]}},"x"]}}', "filter/args/0/args/0", "once"),
         (f'{{"op":"=","args":[{A},{{"op":"+","args":[{A},1]}}]}}', "filter/args/1", "Arithmetic"),
         (f'{{"op":"=","args":[{A},{{"op":"avg","args":[{A}]}}]}}', "filter/args/1", "Functions"),

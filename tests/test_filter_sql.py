@@ -10,7 +10,6 @@ import math
 import random
 import time
 import unicodedata
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -19,6 +18,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from folding import like, without
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -209,7 +209,7 @@ rows = st.lists(st.tuples(*(st.none() | cells[name] for name in KINDS)), min_siz
 foldings = st.sampled_from(FOLDS)
 text_conditions = st.one_of(
     st.tuples(st.just("columns"), st.sampled_from(["=", "<>", "<", "<=", ">", ">="]), foldings),
-    st.tuples(st.just("like"), st.just("text"), foldings, st.lists(st.sampled_from(WILD), max_size=4).map("".join)),
+    st.tuples(st.sampled_from(["like", "pattern"]), st.just("text"), foldings, st.lists(st.sampled_from(WILD), max_size=4).map("".join)),
     st.tuples(st.just("fold"), st.just("text"), foldings, st.sampled_from(["=", "<>", "<"]), cells["text"]),
     st.tuples(st.just("fold in"), st.just("text"), foldings, st.lists(cells["text"], min_size=1, max_size=3)),
 )
@@ -255,35 +255,7 @@ def measure(name: str, value: object) -> object:
     return [ord(character) for character in value] if isinstance(value, str) else value
 
 
-def without(text: str, folds: tuple[str, ...]) -> str:
-    """What is left of the text when accents, and then case, are overlooked."""
-    if "ACCENTI" in folds:
-        bare = [each for each in unicodedata.normalize("NFD", text) if not unicodedata.category(each).startswith("M")]
-        text = unicodedata.normalize("NFC", "".join(bare))
-    if "CASEI" in folds:
-        text = "".join("i" if each in "I\u0130\u0131" else alone(alone(each, str.upper), str.lower) for each in text).replace("ß", "ss")
-    return text
-
-
-def alone(character: str, change: Callable[[str], str]) -> str:
-    changed = change(character)
-    return changed if len(changed) == 1 else character
-
-
-def like(text: str, pattern: str) -> bool:
-    """Which beginnings of the text fit the beginning of the pattern that was read so far."""
-    reached = {0}
-    marks = iter(pattern)
-    for mark in marks:
-        if mark == "%":
-            reached = set(range(min(reached, default=len(text) + 1), len(text) + 1))
-        else:
-            wanted = next(marks) if mark == "\\" else mark
-            reached = {at + 1 for at in reached if at < len(text) and (mark == "_" or text[at] == wanted)}
-    return len(text) in reached
-
-
-TEXT_SHAPES = {"columns", "like", "fold", "fold in"}
+TEXT_SHAPES = {"columns", "like", "pattern", "fold", "fold in"}
 
 
 def judge_text(shape: str, rest: list[Any], row: dict[str, object]) -> bool | None:
@@ -295,6 +267,8 @@ def judge_text(shape: str, rest: list[Any], row: dict[str, object]) -> bool | No
         return None
     if shape == "like":
         return like(without(cell, rest[1]), without(rest[2], rest[1]))
+    if shape == "pattern":
+        return like(cell, without(rest[2], rest[1]))
     if shape == "fold":
         return ordered(rest[2], *(measure("text", without(text, rest[1])) for text in (cell, rest[3])))
     return any(without(cell, rest[1]) == without(text, rest[1]) for text in rest[2])
@@ -375,10 +349,10 @@ class Renderer:
         if shape == "columns":
             return f"{self.folded('text', parts[1])} {parts[0]} {self.folded(self.name(OTHER), parts[1])}"
         folds, *rest = parts
-        name = self.folded("text", folds)
+        name = self.folded("text", () if shape == "pattern" else folds)
         if shape == "fold in":
             return f"{name} IN ({', '.join(self.folded(self.literal('text', each), folds) for each in rest[0])})"
-        operator = "LIKE" if shape == "like" else rest[0]
+        operator = "LIKE" if shape in {"like", "pattern"} else rest[0]
         return f"{name} {operator} {self.folded(self.literal('text', rest[-1]), folds)}"
 
     def text(self, condition: tuple) -> str:

@@ -11,7 +11,8 @@ Rules of translation (golden pairs: tests/fixtures/filters.txt):
   So I, i, and Turkish dotted and dotless i are one letter, and both sigmas are one. It does not compose: a letter and a combining accent
   stay two characters.
 - ACCENTI decomposes (NFD), drops every mark (general category M) and composes again (NFC). Both together drop the marks first.
-- LIKE counts characters by code point, after folding; % and _ stand for line breaks too.
+- LIKE counts characters by code point, after folding; % and _ stand for line breaks too. Where its pattern alone is folded, the column's
+  text is taken as it is.
 - Instants are bound as instants and wall-clock times as such, so the session's time zone decides nothing.
 """
 
@@ -150,7 +151,8 @@ def _about_column(leaf: Comparison | Like | In | IsNull, target: _Target) -> Sql
     if isinstance(leaf, IsNull):
         return Sql(f"{target.name} IS NULL")
     if isinstance(leaf, Like):
-        return Sql(f"{target.name} LIKE {target.bound} ESCAPE '\\'", (leaf.pattern,))
+        pattern = _folded("?::VARCHAR", leaf.pattern_folds())
+        return Sql(f"{target.name} LIKE {pattern} ESCAPE '\\'", (leaf.pattern,))
     if isinstance(leaf, In):
         return _in(leaf.values, target)
     return _comparison(leaf.operator, leaf.value, target)

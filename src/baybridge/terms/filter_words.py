@@ -35,6 +35,13 @@ _FOLDS: Final = {
     (Fold.ACCENTI,): " Accents do not count.",
     (Fold.CASEI, Fold.ACCENTI): " Case and accents do not count.",
 }
+# Where the pattern alone is folded, the column's text has to be written so.
+_PATTERN_FOLDS: Final = {
+    (): "",
+    (Fold.CASEI,): " in small letters",
+    (Fold.ACCENTI,): " without accents",
+    (Fold.CASEI, Fold.ACCENTI): " in small letters without accents",
+}
 # A pattern that is one text with %, any characters, at its start or its end. Others are shown as they are.
 _AFFIX: Final = re.compile(r"(%?)((?:[^%_\\]|\\.)+)(%?)", re.DOTALL)
 _AFFIXES: Final = {("", "%"): "starts with", ("%", ""): "ends with", ("%", "%"): "holds"}
@@ -79,8 +86,8 @@ def _leaf(leaf: object, negation: str) -> str:
             return f"{_column(column)} {_compared(operator, value)}"
         case ColumnComparison(operator=operator, property=column, other=other):
             return f"{_column(column)} {_COLUMNS[operator]} the column {_column(other)}"
-        case Like(property=column, pattern=pattern):
-            return f"{_column(column)} is {negation}text that {_fitted(pattern)}"
+        case Like(property=column, pattern=pattern, only_pattern=folds):
+            return f"{_column(column)} is {negation}text that {_fitted(pattern)}{_PATTERN_FOLDS[folds]}"
         case Between(property=column, low=low, high=high):
             return f"{_column(column)} is {negation}from {_value(low)} to {_value(high)}, ends included"
         case In(property=column, values=values):

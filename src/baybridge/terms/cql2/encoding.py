@@ -170,10 +170,16 @@ def _predicate(operator: str, arguments: tuple[_Part, ...]) -> Filter:
         return In(column, tuple(_value(each, column) for each in others[0].items()))
     if operator == "between":
         return Between(column, _value(others[0], column), _value(others[1], column))
-    pattern = _value(others[0], column)
-    if not isinstance(pattern, str) or not is_pattern(pattern):
-        raise others[0].wrong(refusals.PATTERN)
-    return Like(column, pattern)
+    return _like(column, others[0])
+
+
+def _like(column: Property, place: _Part) -> Like:
+    pattern = _literal_of(place)
+    if not isinstance(pattern.value, str) or not is_pattern(pattern.value):
+        raise place.wrong(refusals.PATTERN)
+    if column.folds and pattern.folds != column.folds:
+        raise place.wrong(refusals.FOLDS)
+    return Like(column, pattern.value, () if column.folds else pattern.folds)
 
 
 def _comparison(operator: Operator, left: Property | _Literal, right: Property | _Literal, place: _Part) -> Filter:
@@ -193,12 +199,17 @@ class _Literal:
 
 
 def _value(part: _Part, column: Property) -> Value:
-    found = _operand(part)
-    if isinstance(found, Property):
-        raise part.wrong(refusals.TWO_COLUMNS)
+    found = _literal_of(part)
     if found.folds != column.folds:
         raise part.wrong(refusals.FOLDS)
     return found.value
+
+
+def _literal_of(part: _Part) -> _Literal:
+    found = _operand(part)
+    if isinstance(found, Property):
+        raise part.wrong(refusals.TWO_COLUMNS)
+    return found
 
 
 def _operand(part: _Part) -> Property | _Literal:
@@ -273,7 +284,7 @@ def _written(tree: Filter) -> Any:
     if isinstance(tree, Between):
         return {"op": "between", "args": [column, _scalar(tree.low, folds), _scalar(tree.high, folds)]}
     if isinstance(tree, Like):
-        return {"op": "like", "args": [column, _scalar(tree.pattern, folds)]}
+        return {"op": "like", "args": [column, _scalar(tree.pattern, tree.pattern_folds())]}
     other = _column(tree.other) if isinstance(tree, ColumnComparison) else _scalar(tree.value, folds)
     return {"op": tree.operator, "args": [column, other]}
 

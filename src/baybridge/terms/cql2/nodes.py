@@ -111,6 +111,10 @@ def _one_kind(values: tuple[Value, ...], folds: tuple[Fold, ...]) -> LiteralKind
     return kind
 
 
+def _ordered(folds: tuple[Fold, ...]) -> tuple[Fold, ...]:
+    return tuple(fold for fold in Fold if fold in folds)
+
+
 @dataclass(frozen=True, slots=True)
 class Property:
     """A column's name as the filter writes it, and the 1-based character where it stands, which equality leaves out.
@@ -126,7 +130,7 @@ class Property:
         """Raise ValueError for a name that no filter text could hold, and for folds twice or out of the order of `Fold`."""
         if not self.name or not is_writable(self.name) or has_control(self.name):
             raise ValueError("not a property name")
-        if self.folds != tuple(fold for fold in Fold if fold in self.folds):
+        if self.folds != _ordered(self.folds):
             raise ValueError("folds twice or out of order")
 
 
@@ -161,16 +165,26 @@ class ColumnComparison:
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """The whole text fits the pattern: % is any characters, _ one character, and a backslash takes their meaning from %, _ and itself."""
+    """The whole text fits the pattern: % is any characters, _ one character, and a backslash takes their meaning from %, _ and itself.
+
+    `only_pattern` are folds of the pattern beside a column that has none: a LIKE CASEI('X%') is `Like(a, "X%", (Fold.CASEI,))`.
+    """
 
     property: Property
     pattern: str
+    only_pattern: tuple[Fold, ...] = ()
     kind: LiteralKind = field(init=False, repr=False, default=LiteralKind.TEXT)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for text that is no pattern."""
+        """Raise ValueError for text that is no pattern, and for folds of the pattern alone that are not, or are twice or out of order."""
         if not is_writable(self.pattern) or not is_pattern(self.pattern):
             raise ValueError("not a pattern")
+        if self.only_pattern and (self.property.folds or self.only_pattern != _ordered(self.only_pattern)):
+            raise ValueError("folds of the pattern alone beside folds of the column, twice or out of order")
+
+    def pattern_folds(self) -> tuple[Fold, ...]:
+        """What the pattern stands in: the column's folds, or its own."""
+        return self.property.folds or self.only_pattern
 
 
 @dataclass(frozen=True, slots=True)

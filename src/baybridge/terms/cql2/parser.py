@@ -9,7 +9,8 @@
     operand     = property | literal | ( CASEI | ACCENTI ) "(" operand ")"
 
 Source: cql2.bnf 1.0.0 of OGC 21-065r2, conformance classes Basic CQL2, Advanced Comparison Operators, Case-insensitive Comparison,
-Accent-insensitive Comparison and Property-Property Comparisons. CASEI and ACCENTI stand on both sides or on neither. Beyond the standard:
+Accent-insensitive Comparison and Property-Property Comparisons. CASEI and ACCENTI stand on both sides or on neither, or on the pattern
+of LIKE alone. Beyond the standard:
 NOT NOT, BETWEEN over every ordered kind, any text in a quoted name, and TIMESTAMP without a zone.
 """
 
@@ -221,9 +222,9 @@ class _Parser:
         pattern = self._literal()
         if not isinstance(pattern.value, str) or not is_pattern(pattern.value):
             raise refusal(refusals.PATTERN, pattern.position)
-        if pattern.folds != name.folds:
+        if name.folds and pattern.folds != name.folds:
             raise refusal(refusals.FOLDS, pattern.position)
-        return Like(name, pattern.value)
+        return Like(name, pattern.value, () if name.folds else pattern.folds)
 
     def _between(self, name: Property) -> Between:
         low = _value(self._literal(), name)

@@ -61,7 +61,8 @@ def _about_column(leaf: Like | Between | In | IsNull, negation: str) -> str:
     if isinstance(leaf, IsNull):
         return f"{name} IS {negation}NULL"
     values = leaf.values if isinstance(leaf, In) else (leaf.low, leaf.high) if isinstance(leaf, Between) else (leaf.pattern,)
-    written = [_folded(_value(value), leaf.property.folds) for value in values]
+    folds = leaf.pattern_folds() if isinstance(leaf, Like) else leaf.property.folds
+    written = [_folded(_value(value), folds) for value in values]
     if isinstance(leaf, Between):
         return f"{name} {negation}BETWEEN {written[0]} AND {written[1]}"
     if isinstance(leaf, In):

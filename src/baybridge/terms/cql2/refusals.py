@@ -54,7 +54,7 @@ PATTERN: Final = Wrong(
     "Write: name LIKE 'Smith%'; a percent sign itself is \\\\%.",
 )
 FOLDS: Final = Wrong(
-    "CASEI and ACCENTI stand on both sides of a condition or on neither.",
+    "CASEI and ACCENTI stand on both sides of a condition or on neither; only a pattern of LIKE takes them alone.",
     "Write: CASEI(name) = CASEI('smith'), ACCENTI(name) = ACCENTI('José').",
 )
 FOLDED: Final = Wrong("CASEI and ACCENTI take one column or one text, each of them once.", "Write: CASEI(ACCENTI(name)).")
