@@ -328,7 +328,9 @@ def test_rejects_come_back_to_who_sent_the_file_and_nothing_is_published(exchang
     blocked = steward.post(f"{COLLECTIONS}/bts.flights/versions", content=bad)
     assert said(blocked) == (422, "rows_rejected")
     report = blocked.json()["report"]
-    assert report["rejects"] == [{"row": 8, "column": "delay", "rule": "not_integer", "value": "late"}]
+    [reject] = report["rejects"]
+    assert (reject["row"], reject["column"], reject["rule"], reject["value"]) == (8, "delay", "not_integer", "late")
+    assert (reject["offset"], reject["message"][:14]) == (len(FLIGHTS), "A whole number")
     assert (report["rows_read"], report["rows_loaded"], report["rows_rejected"], report["published"]) == (8, 7, 1, False)
     assert "late" not in blocked.json()["detail"]
     looked = steward.post(f"{COLLECTIONS}/bts.flights/versions", content=bad, params={"dry_run": "true"})

@@ -291,6 +291,7 @@ def test_rejected_cells_go_into_a_file_of_the_uploader_and_not_to_the_terminal(p
     bad, rejects = tmp_path / "bad.csv", tmp_path / "rejects.csv"
     bad.write_bytes(FLIGHTS.replace(b"1,UA,N14228,EWR,IAH,2,", b"1,UA,N14228,EWR,IAH,unspeakable,"))
     rejects.touch(mode=0o644)
+    message = "A whole number of 64 bits: digits, a minus before them if need be, no leading zero."
     for door in (("--home", place.world.root), place.as_("bts", "steward")):
         ran = bay("publish", "bts.flights", bad, "--rejects", rejects, *door)
         assert (ran.code, "(rows_rejected)" in ran.err) == (8, True)
@@ -298,8 +299,8 @@ def test_rejected_cells_go_into_a_file_of_the_uploader_and_not_to_the_terminal(p
         assert f"Wrote {rejects}: 1 cell.\nnext: correct the file, and publish it again: baybridge publish bts.flights FILE\n" in ran.err
         assert "--rejects FILE" not in ran.out
         assert list(csv.reader(io.StringIO(rejects.read_text()))) == [
-            ["row", "column", "rule", "value"],
-            ["1", "delay", "not_integer", "unspeakable"],
+            ["row", "column", "rule", "value", "offset", "message"],
+            ["1", "delay", "not_integer", "unspeakable", str(FLIGHTS.index(b"1,UA")), message],
         ]
         assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
         problem = bay("publish", "bts.flights", bad, "--json", *door).json()

@@ -127,7 +127,8 @@ def files(root: Path) -> dict[str, str]:
 def stored(root: Path) -> list[str]:
     connection = sqlite3.connect(root / "catalog.sqlite")
     try:
-        return [line for line in connection.iterdump() if not line.startswith('INSERT INTO "checkpoints"')]
+        by_timer = ('INSERT INTO "checkpoints"', 'INSERT INTO "tokens"', 'INSERT INTO "jobs"')
+        return [line for line in connection.iterdump() if not line.startswith(by_timer)]
     finally:
         connection.close()
 
