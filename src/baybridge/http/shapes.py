@@ -289,6 +289,7 @@ def publish_report(publication: Publication) -> PublishReport:
             unmatched=publication.changes.unmatched,
         ),
         reading=None if publication.found is None else _reading(publication.found),
+        same_file_as=publication.same_file_as,
     )
 
 

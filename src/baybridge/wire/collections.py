@@ -296,7 +296,10 @@ class ChangesMadeShape(Shape, frozen=True, kw_only=True):
 
 
 class PublishReport(Shape, frozen=True, kw_only=True):
-    """What a publication did, or with `dry_run` would do. Rows read = rows loaded + rows rejected."""
+    """What a publication did, or with `dry_run` would do. Rows read = rows loaded + rows rejected.
+
+    `same_file_as` is the version before, where it was made from a file of the same bytes.
+    """
 
     dataset: str
     published: bool
@@ -313,3 +316,4 @@ class PublishReport(Shape, frozen=True, kw_only=True):
     suspends: list[SuspensionShape]
     changes: ChangesMadeShape
     reading: ReadingShape | None = None
+    same_file_as: int | None = None
