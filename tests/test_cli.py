@@ -316,6 +316,9 @@ def test_nothing_is_declared_for_an_upload_that_could_not_be_published(place: Pl
     assert bay("show", "bts.first", *home).code == 7
     assert bay("publish", "bts.first", file, "--accept-schema", "--access", "public", *home).code == 0
     assert bay("show", "bts.first", "--json", *home).json()["collection"]["access"] == "public"
+    assert (
+        "  note: the file has the same bytes as that of version 1" in bay("publish", "bts.first", file, "--dry-run", *home).out.splitlines()
+    )
     other = bay("publish", "bts.first", file, "--access", "agreement", *home)
     assert (other.code, "(conflict)" in other.err) == (8, True)
     assert len(bay("show", "bts.first", "--json", *home).json()["versions"]) == 1

@@ -195,6 +195,13 @@ def cells(data: bytes) -> list[dict[str, str]]:
 # --- a version is what was uploaded, and stays so ---
 
 
+def test_a_file_of_the_same_bytes_as_the_version_before_is_told_and_published_all_the_same(flights: World) -> None:
+    other = FLIGHTS.replace(b"73", b"74").replace(b"UA", b"UB")
+    first, again, changed, back = (flights.publish("bts.same", data, key=("flight",)) for data in (FLIGHTS, FLIGHTS, other, FLIGHTS))
+    assert [each.version for each in (first, again, changed, back)] == [1, 2, 3, 4]
+    assert [each.same_file_as for each in (first, again, changed, back)] == [None, 1, None, None]
+
+
 def test_versions_are_numbered_from_one_and_an_old_one_reads_the_same_for_good(flights: World) -> None:
     first, kept = read(flights, None), files(flights.root)
     assert first[0] == 1

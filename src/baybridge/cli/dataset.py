@@ -16,7 +16,7 @@ from baybridge.cli.printing import csv_lines, table, told, write_private
 from baybridge.cli.session import Door, Session, door_options, read_json
 from baybridge.client import RowsRejected
 from baybridge.errors import CODES, Advice, Conflict, NotFound
-from baybridge.wire.collections import CollectionsShape, DeclareRequest, PublishReport, ReadingShape, VersionShape
+from baybridge.wire.collections import ChangesMadeShape, CollectionsShape, DeclareRequest, PublishReport, ReadingShape, VersionShape
 from baybridge.wire.formats import Format, format_of_name
 
 _ASPECTS = ("encoding", "delimiter", "quote", "escape", "line_end", "skip", "header_rows", "footer", "names")
@@ -295,20 +295,27 @@ def _write_rejects(session: Session, path: Path | None, report: PublishReport) -
         session.note(f"next: correct the file, and publish it again: baybridge publish {report.dataset} FILE")
 
 
+def _change_lines(changes: ChangesMadeShape) -> Iterator[str]:
+    """How the version came out of the one before, where it was changed and not replaced."""
+    if changes.base is None:
+        return
+    yield f"  of version     {changes.base:>12,}"
+    for what, count in (("inserted", changes.inserted), ("updated", changes.updated), ("deleted", changes.deleted)):
+        yield f"  rows {what:<8}  {count:>12,}"
+    if changes.unmatched:
+        yield f"  not there      {changes.unmatched:>12,}"
+
+
 def _report_lines(report: PublishReport, rejects: Path | None, *, schema: bool) -> Iterator[str]:
     """What a publication did. `schema` is whether it was this act that confirmed the schema; rejects were written where a file is named."""
     yield f"{report.dataset}: published version {report.version}" if report.published else f"{report.dataset}: nothing was published"
     yield f"  rows read      {report.rows_read:>12,}"
     yield f"  rows loaded    {report.rows_loaded:>12,}"
     yield f"  rows rejected  {report.rows_rejected:>12,}"
-    changes = report.changes
-    if changes.base is not None:
-        yield f"  of version     {changes.base:>12,}"
-        for what, count in (("inserted", changes.inserted), ("updated", changes.updated), ("deleted", changes.deleted)):
-            yield f"  rows {what:<8}  {count:>12,}"
-        if changes.unmatched:
-            yield f"  not there      {changes.unmatched:>12,}"
+    yield from _change_lines(report.changes)
     yield f"  source         {report.source_bytes:,} bytes, sha256 {report.source_sha256}"
+    if report.same_file_as is not None:
+        yield f"  note: the file has the same bytes as that of version {report.same_file_as}"
     if report.entry is not None:
         yield f"  entry          {report.dataset.partition('.')[0]}/{report.entry}"
     yield from (f"  {note}" for note in report.notes)

@@ -298,6 +298,7 @@ def publish_report(publication: Publication) -> PublishReport:
         ),
         notes=list(publication.notes),
         reading=None if publication.found is None else _reading(publication.found),
+        same_file_as=publication.same_file_as,
     )
 
 

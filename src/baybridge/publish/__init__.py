@@ -105,10 +105,8 @@ class Upload:
 class Publication:
     """What a publication did or, when nothing was published, would have done. Rows read = rows loaded + rows rejected.
 
-    `notes` say what the reading of the file decided.
-
-    `base` is the number of the version that was changed, None where all rows were replaced.
-    `suspends` are the agreements that lose a column by it.
+    `notes` say what the reading of the file decided. `base` is the number of the version that was changed, None where all rows were
+    replaced. `suspends` are the agreements that lose a column by it, `same_file_as` the version before where its file had the same bytes.
     `rejects` carry cell values: they are for whoever uploaded the file and go nowhere else.
     """
 
@@ -128,6 +126,7 @@ class Publication:
     notes: tuple[str, ...]
     suspends: tuple[Affected, ...] = ()
     found: Found | None = None
+    same_file_as: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +185,9 @@ class Publish:
                 base = self._base(dataset, upload)
                 outcome = self.room.run(workspace, self._order(dataset, upload, base, workspace))
                 publication = replace(
-                    _publication(name, source, upload.mode, base, outcome), suspends=self._suspends(dataset, outcome.schema)
+                    _publication(name, source, upload.mode, base, outcome),
+                    suspends=self._suspends(dataset, outcome.schema),
+                    same_file_as=self._same_file_as(dataset, source),
                 )
                 if upload.dry_run or outcome.rows_rejected:
                     return publication
@@ -338,6 +339,14 @@ class Publish:
     def _suspends(self, dataset: Dataset, schema: Schema) -> tuple[Affected, ...]:
         with self.database.read() as connection:
             return _suspends(connection, dataset, schema, self.clock())
+
+    def _same_file_as(self, dataset: Dataset, source: Stored) -> int | None:
+        """The number of the latest version, where it was made from a file of the same bytes."""
+        if not dataset.latest:
+            return None
+        with self.database.read() as connection:
+            before = catalog.find_version(connection, dataset, dataset.latest)
+        return before.number if before.manifest.original_sha256 == source.sha256 else None
 
     def _suspend(self, connection: sa.Connection, principal: Principal, agreement: Agreement) -> None:
         """Suspend an agreement that loses a column, with its entry, in the transaction of the version; both sides are told."""

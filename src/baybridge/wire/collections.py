@@ -299,7 +299,10 @@ class ChangesMadeShape(Shape, frozen=True, kw_only=True):
 
 
 class PublishReport(Shape, frozen=True, kw_only=True):
-    """What a publication did, or with `dry_run` would do. Rows read = rows loaded + rows rejected."""
+    """What a publication did, or with `dry_run` would do. Rows read = rows loaded + rows rejected.
+
+    `same_file_as` is the version before, where it was made from a file of the same bytes.
+    """
 
     dataset: str
     published: bool
@@ -317,3 +320,4 @@ class PublishReport(Shape, frozen=True, kw_only=True):
     changes: ChangesMadeShape
     notes: list[str]
     reading: ReadingShape | None = None
+    same_file_as: int | None = None
