@@ -29,8 +29,6 @@ ELSEWHERE = {
 # Where the product is not yet as its case says, and why. This list shrinks.
 GAPS = {
     "array: empty, declared": "the profile learns names from the file alone, so no object is no table, whatever was declared",
-    "a zip, such as a workbook": "compressed bytes can be accepted as text",
-    "gzip": "compressed bytes can be accepted as text",
 }
 
 

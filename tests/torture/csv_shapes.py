@@ -195,6 +195,6 @@ CASES: dict[str, Case] = {
         rejects=((2, "s", "not_struct"), (3, "s", "not_struct"), (4, "l", "not_list"), (5, "l", "not_list")),
     ),
     # Files that are none.
-    "a zip, such as a workbook": Case(b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0", refused=("file_unreadable", "")),
-    "gzip": Case(b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0", refused=("file_unreadable", "")),
+    "a zip, such as a workbook": Case(b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0", refused=("file_unreadable", "not text")),
+    "gzip": Case(b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0", refused=("file_unreadable", "not text")),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from baybridge.data.ingest.reading.content import Content, opened
 from baybridge.data.ingest.reading.dialect import propose_reading
@@ -12,8 +13,11 @@ from baybridge.data.ingest.reading.encoding import Candidate, Differing, Encodin
 from baybridge.data.ingest.reading.names import header_names, mended
 from baybridge.data.ingest.reading.reading import PLAIN, Reading, Remark, Wanted
 from baybridge.data.ingest.reading.walk import skipped, walk
-from baybridge.data.ingest.records import read_records
+from baybridge.data.ingest.records import read_records, unreadable
 from baybridge.errors import Invalid
+
+# The first bytes of what is no text, though an encoding can be found that reads it.
+_PACKED: Final = {b"PK\x03\x04": "a zip or a workbook", b"\x1f\x8b": "gzip"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,10 @@ class Found:
 def find_reading(path: Path, wanted: Wanted, *, scratch: Path) -> Found:
     """Look at the file as far as nobody has said how it is read. Nothing is confirmed by being found.
 
-    A file in which no table is found is taken for plain, so that the reader of plain files says what is wrong with it.
+    A file in which no table is found is taken for plain, so that the reader of plain files says what is wrong with it. Raise Invalid
+    (`file_unreadable`) for a packed one.
     """
+    _refuse_packed(path)
     encodings = look_at_encoding(path) if wanted.encoding is None else Encodings(wanted.encoding, clean=False)
     with opened(path, encodings.proposed, scratch=scratch) as content:
         reading, layout = propose_reading(content.sample(), encodings.proposed, wanted)
@@ -48,6 +54,14 @@ def find_reading(path: Path, wanted: Wanted, *, scratch: Path) -> Found:
     remarks = tuple(each for each in (encodings.remark, *layout, *rest) if each is not None)
     unconfirmed = tuple(each.aspect for each in remarks if not (each.proven or wanted.accept or wanted.said(each.aspect)))
     return Found(reading, remarks, unconfirmed, encodings.clean, encodings.candidates, encodings.differing)
+
+
+def _refuse_packed(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(4)
+    for mark, what in _PACKED.items():
+        if head.startswith(mark):
+            raise unreadable(f"The file is {what}, not text", "Unpack it, or save the sheet as CSV, and send that.")
 
 
 def _with_rest(path: Path, content: Content, reading: Reading, wanted: Wanted, encodings: Encodings) -> tuple[Reading, tuple[Remark, ...]]:
