@@ -14,15 +14,10 @@ from baybridge.wire.formats import Format
 class Case:
     """A file, and all that must come of it. Types stand by column as `{"zip": "text"}`.
 
-        `found` says what is not plain about the reading, as `aspect=value`. `rows` are the loaded rows, cells parted by `|`, null as ∅.
-        `rejects` are (row, column, rule). `counts` are rows read, loaded and rejected. `seen` are facts of the profile, as
-    <<<<<<< HEAD
-        `zip.leading_zeros=2`.
-        `refused` are a code and words of its detail. `declared` is a schema that was there before; without it, `types` are proposed.
-    =======
+    `found` says what is not plain about the reading, as `aspect=value`. `rows` are the loaded rows, cells parted by `|`, null as ∅.
+    `rejects` are (row, column, rule). `counts` are rows read, loaded and rejected. `seen` are facts of the profile, as
         `zip.leading_zeros=2`. `refused` are a code and words of its detail. `declared` is a schema that was there before; without it,
-        `types` are proposed.
-    >>>>>>> torture
+    `types` are proposed.
         A Parquet file is stated as the `table` that the writer is asked for, in the writer's SQL.
     """
 
