@@ -426,8 +426,8 @@ def test_an_admin_adds_a_service_gives_it_a_token_and_takes_it_back(agencies: Wo
     [
         ({"name": "x", "roles": ["stewart"]}, {"parameter": "roles", "hint": "steward"}),
         ({"name": "x", "roles": "analyst"}, {"parameter": "$.roles"}),
-        ({"name": "x"}, {"parameter": "body"}),
-        ({"name": "x", "roles": ["analyst"], "admin": True}, {"parameter": "body"}),
+        ({"name": "x"}, {"parameter": "$.roles", "message": "missing"}),
+        ({"name": "x", "roles": ["analyst"], "admin": True}, {"parameter": "$.admin", "message": "not a known member"}),
         ({"name": "x", "roles": ["analyst"], "kind": "robot"}, {"parameter": "kind"}),
     ],
 )

@@ -205,7 +205,7 @@ def test_access_and_a_published_schema_do_not_change(steward: httpx2.Client, exc
         ({"access": "publik"}, "invalid_request", {"parameter": "access", "hint": "public"}),
         ({"access": "PUBLIC"}, "invalid_request", {"parameter": "access", "hint": "public"}),
         ({"access": True}, "invalid_request", {"parameter": "$.access"}),
-        ({"titel": "x"}, "invalid_request", {"parameter": "body"}),
+        ({"titel": "x"}, "invalid_request", {"parameter": "$.titel", "message": "not a known member", "hint": "title"}),
         ({"title": 5}, "invalid_request", {"parameter": "$.title"}),
         ([], "invalid_request", {"parameter": "body"}),
         ({"schema": {"fields": []}}, "schema_invalid", {"parameter": "fields"}),

@@ -189,6 +189,7 @@ def test_the_exit_code_says_whose_move_is_next(place: Place, bay: Commands, tmp_
     }
     assert {code: bay(*case).code for code, case in cases.items()} == {code: code for code in cases}
     assert bay("get", "bts.flights", "--columns", "colum", *analyst).code == 2
+    assert "names no column" in bay("get", "bts.flights", "--columns", "", *analyst).err
     assert bay("publish", "bts.flights", unknown, *steward).code == 2
 
 

@@ -125,6 +125,19 @@ def test_a_dry_run_refuses_the_terms_that_the_request_refuses(
     assert told["code"] == code
 
 
+def test_terms_in_a_file_are_told_by_member_where_they_are_not_terms(bay: Commands, tmp_path: Path) -> None:
+    file = tmp_path / "terms.json"
+    for text, told in (
+        ('{"colums": ["a"]}', "$.colums: not a known member (did you mean columns?)"),
+        ('{"columns": ["a", 5]}', "$.columns[1]: Expected str, got int"),
+        ('{"columns": ["secret"]}', "$.dataset: missing"),
+        ("{", "body: not JSON"),
+    ):
+        file.write_text(text)
+        ran = bay("agreement", "request", "--file", file)
+        assert (ran.code, told in ran.err, "secret" in ran.err) == (2, True, False), ran.err
+
+
 def test_a_dry_run_is_refused_to_whom_the_request_is(place: Place, bay: Commands, tmp_path: Path) -> None:
     file = terms_of(place.world, tmp_path, {})
     for who in (("bts", "steward"), ("dot", "auditor")):

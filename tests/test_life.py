@@ -179,6 +179,13 @@ def test_every_act_in_every_state_by_every_side_happens_or_is_a_conflict_that_sa
     assert stage.show(standing["id"])["epoch"] == standing["epoch"]
 
 
+@pytest.mark.parametrize("address", ["agreements/AGR-9999", "umbrellas/UMB-9999", "collections/bts.none", "audit/none/checkpoint", "none"])
+def test_what_is_not_found_is_told_with_rule_and_next_step(stage: Stage, address: str) -> None:
+    problem = stage.server.client(stage.world.secrets["dot", "analyst"]).get(f"/api/v1/{address}").json()
+    assert problem["code"] == "not_found"
+    assert all(problem[told] for told in ("rule", "who_can_change", "next_step")), problem
+
+
 def test_an_agreement_says_itself_what_is_possible(stage: Stage) -> None:
     for state in ("REQUESTED", "ACTIVE", "REVOKED", "CLOSED"):
         named = [f"{act} ({' or '.join(sides)})" for act, (sides, _) in POSSIBLE[state].items()]

@@ -26,6 +26,7 @@ def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made.publish("bts.airports", b'code,name\nJFK,John\'s "F"\n', access="public")
     made.sign(made.terms())
     made.sign(made.terms(purposes=["safety"]))
+    made.exchange.agree.revoke(made.person("bts", "steward"), made.sign(made.terms(purposes=["over"])).id, "over")
     yield made
     made.exchange.close()
 
@@ -85,7 +86,32 @@ def test_other_languages_name_version_agreement_and_purpose_too(language: str, e
 
 def test_the_lines_are_one_member_of_a_json_object(exchange: World, server: Server) -> None:
     said = json.loads(snippet("curl", "bts.flights", "--json", env=environment(exchange, server)))
-    assert said == {"language": "curl", "snippet": snippet("curl", "bts.flights", env=environment(exchange, server)).rstrip("\n")}
+    lines = snippet("curl", "bts.flights", env=environment(exchange, server)).rstrip("\n")
+    assert said == {"language": "curl", "snippet": lines, "remark": None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "who", "remark"),
+    [
+        (("--purpose", "marketing"), ("dot", "analyst"), "AGR-0001 does not allow the purpose marketing"),
+        (("--agreement", "AGR-0001", "--purpose", "safety"), ("dot", "analyst"), "It allows: noise-study."),
+        (("--agreement", "AGR-0009"), ("dot", "analyst"), "AGR-0009 is no agreement of your organization over bts.flights"),
+        (("--agreement", "AGR-0003"), ("dot", "analyst"), "AGR-0003 is REVOKED, not in force"),
+        (("--purpose", "safety"), ("dot", "analyst"), None),
+        ((), ("bts", "analyst"), None),
+    ],
+)
+def test_lines_that_would_be_refused_are_printed_with_the_reason(
+    arguments: tuple[str, ...], who: tuple[str, str], remark: str | None, exchange: World, server: Server
+) -> None:
+    command = (*COMMAND, "snippet", "bts.flights", *arguments)
+    env = environment(exchange, server, who)
+    said = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60)
+    told = json.loads(ran(*command, "--json", env=env))["remark"]
+    assert said.stderr == ("" if told is None else f"note: {told}\n")
+    assert told is None if remark is None else remark in told
+    if arguments == ("--purpose", "safety"):
+        assert "AGR-0002" in said.stdout, "of those in force, the one that allows the purpose"
 
 
 def test_bash_completes_commands_and_flags_of_both_names() -> None:

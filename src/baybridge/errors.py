@@ -7,7 +7,7 @@ and people, never cells.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,9 @@ class Advice:
 class BaybridgeError(Exception):
     """An error with a stable code. `detail` is one sentence without data values."""
 
+    usual: ClassVar[Advice] = Advice()
+    """The advice of an error of this class that is raised without one."""
+
     def __init__(
         self,
         code: str,
@@ -139,7 +142,7 @@ class BaybridgeError(Exception):
         self.facts = CODES[code]
         self.code = code
         self.detail = detail
-        self.advice = advice or Advice()
+        self.advice = advice or self.usual
         self.places = places
         self.retry_after = retry_after
 
@@ -154,6 +157,12 @@ class Invalid(BaybridgeError):
 
 class NotFound(BaybridgeError):
     """There is no such thing that the caller may know of."""
+
+    usual = Advice(
+        rule="What is not there, and what the caller may not know of, are told alike.",
+        who_can_change="you",
+        next_step="Correct the name or id: the list that it is from has all that you may know of.",
+    )
 
 
 class Refused(BaybridgeError):

@@ -26,7 +26,7 @@ _DEFAULT: Final = 100
 @click.command()
 @click.argument("dataset")
 @click.option("--filter", "filter_", metavar="CQL2", help="Only rows for which this CQL2 text holds: \"delay > 60 AND origin = 'JFK'\".")
-@click.option("--columns", default="", metavar="A,B", help="Only these columns, in this order. [default: all that the agreement releases]")
+@click.option("--columns", metavar="A,B", help="Only these columns, in this order. [default: all that the agreement releases]")
 @click.option("--sort", default="", metavar="A,-B", help="Sort by these columns; - for descending.")
 @click.option("--limit", type=click.IntRange(min=1), help=f"At most so many rows. [default: {_DEFAULT}]")
 @click.option("--all", "everything", is_flag=True, help="All rows.")
@@ -47,7 +47,7 @@ def get(  # noqa: PLR0913 -- each is an option of the command
     *,
     dataset: str,
     filter_: str | None,
-    columns: str,
+    columns: str | None,
     sort: str,
     limit: int | None,
     everything: bool,
@@ -66,8 +66,11 @@ def get(  # noqa: PLR0913 -- each is an option of the command
         raise click.UsageError("--all and --limit contradict each other.")
     if output is not None and format_ == "table":
         raise click.UsageError("A file holds csv or ndjson, not a table.")
+    wanted_columns = names(columns or "")
+    if columns is not None and not wanted_columns:
+        raise click.UsageError("--columns names no column: leave it out for all that are released.")
     selection = Selection(
-        filter=filter_, properties=names(columns), sortby=names(sort), limit=limit, version=version, agreement=agreement, purpose=purpose
+        filter=filter_, properties=wanted_columns, sortby=names(sort), limit=limit, version=version, agreement=agreement, purpose=purpose
     )
     with session.client() as client:
         if output is not None:
@@ -77,9 +80,9 @@ def get(  # noqa: PLR0913 -- each is an option of the command
         paged: Selection = {**selection, "limit": _PAGE if wanted is None else min(wanted, _PAGE)}
         pages = _until(client.pages(dataset, **paged), wanted)
         if session.as_json or format_ in {None, "table"}:
-            _print_whole(session, list(pages), wanted, names(columns))
+            _print_whole(session, list(pages), wanted, wanted_columns)
         else:
-            _print_pages(session, pages, wanted, names(columns), format_ or "csv")
+            _print_pages(session, pages, wanted, wanted_columns, format_ or "csv")
 
 
 def _until(pages: Iterator[Page], wanted: int | None) -> Iterator[Page]:

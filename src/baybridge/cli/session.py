@@ -16,6 +16,7 @@ import msgspec
 from baybridge.cli import printing
 from baybridge.client import Client
 from baybridge.errors import Advice, Invalid
+from baybridge.wire.misfit import misfit
 
 if TYPE_CHECKING:
     from baybridge.cli.local import LocalOperator
@@ -166,5 +167,5 @@ def read_json(path: Path, shape: type[Any]) -> Any:
     """A JSON file as that shape. Raise Invalid, naming the place, for anything else."""
     try:
         return msgspec.json.decode(read_bytes(path), type=shape)
-    except (msgspec.ValidationError, msgspec.DecodeError) as wrong:
-        raise Invalid("invalid_request", f"{path} is not the JSON that is expected here: {wrong}.") from wrong
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
+        raise Invalid("invalid_request", f"{path} is not the JSON that is expected here.", places=(misfit(wrong, shape),)) from wrong

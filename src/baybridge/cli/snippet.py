@@ -25,6 +25,8 @@ class _Reading:
     version: int | None
     agreement: str | None
     purpose: str | None
+    remark: str | None = None
+    """Why the lines would be refused as things stand."""
 
     def url(self) -> str:
         pinned = "" if self.version is None else f"/versions/{self.version}"
@@ -86,7 +88,7 @@ _LANGUAGES: Final[dict[str, Callable[[_Reading], list[str]]]] = {"python": _pyth
 @click.command()
 @click.argument("dataset")
 @click.option("--lang", type=click.Choice(list(_LANGUAGES)), default="python", show_default=True, help="The language.")
-@click.option("--agreement", metavar="ID", help="The agreement to read under. [default: the first one in force]")
+@click.option("--agreement", metavar="ID", help="The agreement to read under. [default: the first in force that allows the purpose]")
 @click.option("--purpose", metavar="CODE", help="The purpose. [default: the token's, else the first one of the agreement]")
 @server_options
 def snippet(session: Session, dataset: str, lang: str, agreement: str | None, purpose: str | None) -> None:
@@ -98,9 +100,11 @@ def snippet(session: Session, dataset: str, lang: str, agreement: str | None, pu
         reading = _reading(client, dataset, agreement, purpose)
     lines = _LANGUAGES[lang](reading)
     if session.as_json:
-        session.show({"language": lang, "snippet": "\n".join(lines)}, ())
+        session.show({"language": lang, "snippet": "\n".join(lines), "remark": reading.remark}, ())
     else:
         click.echo("\n".join(lines))
+    if reading.remark is not None:
+        session.note(f"note: {reading.remark}")
 
 
 def _reading(client: Client, dataset: str, agreement: str | None, purpose: str | None) -> _Reading:
@@ -108,12 +112,29 @@ def _reading(client: Client, dataset: str, agreement: str | None, purpose: str |
     if found.access == "public":
         return _Reading(client.url, found.id, public=True, version=found.version, agreement=None, purpose=purpose)
     me = client.whoami()
+    purpose = purpose or me.purpose
     fits = [each for each in client.agreements().agreements if _fits(each, found.id, me.organization, agreement)]
-    chosen = fits[0] if fits else None
-    purposes = chosen.terms.purposes if chosen is not None and chosen.terms is not None else []
+    chosen = next((each for each in fits if purpose in _purposes(each)), fits[0] if fits else None)
     named = agreement or (None if chosen is None else chosen.id)
-    purpose = purpose or me.purpose or next(iter(purposes), None)
-    return _Reading(client.url, found.id, public=False, version=found.version, agreement=named, purpose=purpose)
+    remark = None if me.organization == found.organization else _remark(found.id, chosen, agreement, purpose)
+    purpose = purpose or (next(iter(_purposes(chosen)), None) if chosen is not None else None)
+    return _Reading(client.url, found.id, public=False, version=found.version, agreement=named, purpose=purpose, remark=remark)
+
+
+def _purposes(agreement: AgreementShape) -> list[str]:
+    return [] if agreement.terms is None else agreement.terms.purposes
+
+
+def _remark(dataset: str, chosen: AgreementShape | None, named: str | None, purpose: str | None) -> str | None:
+    """Why a party would be refused the lines as things stand, or None."""
+    if chosen is None:
+        missing = "no agreement of your organization" if named is None else f"{named} is no agreement of your organization"
+        return f"{missing} over {dataset}{' is in force' if named is None else ''}: the lines are refused until there is one."
+    if chosen.state != "ACTIVE":
+        return f"{chosen.id} is {chosen.state}, not in force: the lines are refused."
+    if purpose is not None and purpose not in _purposes(chosen):
+        return f"{chosen.id} does not allow the purpose {purpose}: the lines are refused. It allows: {', '.join(_purposes(chosen))}."
+    return None
 
 
 def _fits(each: AgreementShape, dataset: str, consumer: str, named: str | None) -> bool:

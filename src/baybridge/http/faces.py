@@ -21,6 +21,7 @@ from baybridge.http.cursors import Cursors
 from baybridge.http.sending import LINK, Crew, Places, Sending, Watchers
 from baybridge.names import nearest
 from baybridge.principals.principal import Principal
+from baybridge.wire.misfit import misfit
 
 MAX_BODY: Final = 1 << 20
 _READING: Final = ("GET", "HEAD")
@@ -176,14 +177,13 @@ async def body(request: Request, shape: type[T]) -> T:
     try:
         return msgspec.json.decode(bytes(received), type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:  # the last for members in members without end
-        where = str(wrong).partition(" - at ")[2].strip("`") or "body"
         raise Invalid(
             "invalid_request",
             "The body is not JSON of the shape that this address takes.",
             advice=Advice(
                 rule="Bodies have exactly the members of their shape.", who_can_change="you", next_step="See /api/v1/openapi.json."
             ),
-            places=(Place(where, "not of the documented type, missing, or not a known member"),),
+            places=(misfit(wrong, shape),),
         ) from wrong
 
 

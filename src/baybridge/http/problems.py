@@ -73,7 +73,10 @@ def on_http_exception(request: Request, error: Exception) -> Response:
         allowed = (error.headers or {}).get("Allow", "")
         response.headers["allow"] = ", ".join(sorted(allowed.split(", ")))
         return response
-    missing = NotFound("not_found", "There is nothing at this address.", advice=Advice(next_step="Start at /api/v1/collections."))
+    advice = Advice(
+        rule="Addresses are those of /api/v1/openapi.json.", who_can_change="you", next_step="Correct it, or start at /api/v1/collections."
+    )
+    missing = NotFound("not_found", "There is nothing at this address.", advice=advice)
     return problem_response(request, missing)
 
 
