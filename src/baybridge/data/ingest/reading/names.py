@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import islice
 
+from baybridge.catalog.schema import MAX_COLUMNS
 from baybridge.data.ingest.reading.content import Content
 from baybridge.data.ingest.reading.reading import Reading
 from baybridge.data.ingest.reading.walk import skipped, walk
@@ -21,6 +22,8 @@ def header_names(content: Content, reading: Reading) -> tuple[str, ...]:
     if len(head) < max(1, reading.header_rows):
         raise unreadable("The file is empty: there is no header", "Send a CSV whose first row names the columns.")
     width = max(len(raw.cells) for raw in head)
+    if width > MAX_COLUMNS:
+        raise unreadable(f"The header has more than {MAX_COLUMNS:,} columns", "Check the delimiter, or split the table.", line=1)
     if reading.names:
         if len(reading.names) != width:
             rule = f"{width} names, parted by commas"
@@ -40,6 +43,7 @@ def mended(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     wrong: list[str] = []
     found: list[str] = []
     taken = {name.casefold() for name in names}
+    places: dict[str, int] = {}
     for place, name in enumerate(names, start=1):
         clean = (
             " ".join("".join(" " if each in "\r\n\t" else each for each in name if _is_seen(each)).split()) if _is_hidden(name) else name
@@ -49,9 +53,10 @@ def mended(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if not clean.strip():
             wrong.append(f"column {place} has no name")
             clean = f"column_{place}"
-        if clean.casefold() in {each.casefold() for each in found}:
-            wrong.append(f"column {place} has the name of column {1 + [each.casefold() for each in found].index(clean.casefold())}")
-            clean = _another(clean, taken | {each.casefold() for each in found})
+        if clean.casefold() in places:
+            wrong.append(f"column {place} has the name of column {places[clean.casefold()]}")
+            clean = _another(clean, taken | places.keys())
+        places[clean.casefold()] = place
         found.append(clean)
     return tuple(found), tuple(wrong)
 
