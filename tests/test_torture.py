@@ -22,6 +22,7 @@ CASES: dict[str, Case] = csv_guessing.CASES | csv_shapes.CASES | typed.CASES
 
 # Rules that no file of the set breaks, and where they are tested instead. This list shrinks.
 ELSEWHERE = {
+    "cell_error": "comes from a workbook: test_workbook.py",
     "key_taken": "needs a version to append to: test_modes.py",
     "line_too_long": "a row over 16 MB is no small file: test_ingest.py",
 }
