@@ -34,25 +34,20 @@ from baybridge.catalog.dataset import (
 from baybridge.catalog.manifest import Manifest, ManifestObject
 from baybridge.catalog.schema import Schema
 from baybridge.data.ingest.limits import Limits, over_limits
-from baybridge.data.ingest.order import UPLOAD, Changes, Order, Outcome
-from baybridge.data.ingest.profile import Profile
+from baybridge.data.ingest.order import UPLOAD, Order, Outcome
 from baybridge.data.ingest.room import Room
-from baybridge.data.ingest.source import Reject
 from baybridge.data.objects import Objects, Stored, spool
 from baybridge.data.turns import Hold
 from baybridge.db import Database
 from baybridge.errors import Advice, Conflict, Place
-from baybridge.expected import WHATEVER, Expected
 from baybridge.names import DatasetName
 from baybridge.principals import tokens
 from baybridge.principals.principal import Principal
 from baybridge.principals.store import require_organization
-from baybridge.publish.reading import NOTHING_SAID, Found, Wanted
 from baybridge.publish.rules import nothing_proposed, require_changeable, require_same_schema, unconfirmed
 from baybridge.publish.upload import Declaration, Publication, Upload
 from baybridge.publish.withdraw import require_steward
 from baybridge.publish.workspaces import Workspaces
-from baybridge.wire.formats import Format
 
 __all__ = ["SCHEMA_CHANGED", "WARM", "Declaration", "Publication", "Publish", "Upload"]
 
