@@ -634,7 +634,7 @@ def test_an_interrupted_command_ends_with_130_and_leaves_nothing(place: Place, s
     waiting = start("publish", "bts.flights", "-", "--home", place.world.root, stdin=subprocess.PIPE)
     scratch = place.world.root / "scratch"
     deadline = time.monotonic() + 20
-    while not list(scratch.glob("publish-*")):
+    while not list(scratch.glob("publish-*/upload")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     waiting.send_signal(signal.SIGINT)

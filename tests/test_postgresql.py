@@ -18,6 +18,7 @@ from conftest import World, cluster, make_world
 
 from baybridge.audit.entry import Kind
 from baybridge.audit.log import Draft, always
+from baybridge.audit.side import Side
 from baybridge.db import METADATA, Database
 from baybridge.errors import Unavailable
 
@@ -32,6 +33,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from baybridge.audit.entry import Kind
 from baybridge.audit.log import Draft, always
+from baybridge.audit.side import Side
 from baybridge.exchange import Exchange
 
 with Exchange.open(Path(sys.argv[1])) as exchange:
@@ -263,7 +265,7 @@ def test_a_database_that_ends_in_the_middle_refuses_and_is_used_again_when_it_is
 
 def test_what_was_erased_is_taken_out_of_the_tables(shared: World) -> None:
     database = shared.exchange.database
-    shared.exchange.log.record(Draft("bts", Kind.DISCLOSURE, {"rows": 1}, side=b"question"), always)
+    shared.exchange.log.record(Draft("bts", Kind.DISCLOSURE, {"rows": 1}, side=Side(b"question")), always)
     with database.write() as connection:
         connection.exec_driver_sql("DELETE FROM side_records")
     assert database.scrub()
