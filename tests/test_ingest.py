@@ -27,7 +27,7 @@ from baybridge.errors import Corrupt, Invalid
 from baybridge.terms.columns import ColumnType, Kind
 
 TEXT = ColumnType(Kind.TEXT)
-TYPES = [ColumnType(kind) for kind in Kind if kind is not Kind.DECIMAL]
+TYPES = [ColumnType(kind) for kind in Kind if kind not in (Kind.DECIMAL, Kind.STRUCT, Kind.LIST)]
 TYPES += [ColumnType(Kind.DECIMAL, 18, 2), ColumnType(Kind.DECIMAL, 5, 5), ColumnType(Kind.DECIMAL, 38, 0)]
 FAST = settings(deadline=None, max_examples=40)
 
