@@ -41,9 +41,11 @@ def printable(text: str) -> str:
 
 
 def cell(value: object) -> str:
-    """A value as a cell of CSV: null is empty, booleans are true and false."""
+    """A value as a cell of CSV, as a server writes it: null is empty, booleans are true and false, structs and lists are JSON."""
     if value is None:
         return ""
+    if isinstance(value, dict | list):
+        return msgspec.json.encode(value).decode()
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
