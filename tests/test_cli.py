@@ -407,6 +407,7 @@ def test_rows_are_printed_as_a_table_csv_ndjson_or_one_object(place: Place, bay:
     drawn = bay(*ask)
     assert drawn.out.splitlines()[:3] == ["flight  delay  carrier", "     6    120  UA", "     7     33  AA"]
     assert "5 rows of version 1" in drawn.err
+    assert bay(*ask, "--limit", 1).err.startswith("1 row of version 1; ")
 
 
 def test_a_limit_is_exact_and_all_is_all(place: Place, bay: Commands) -> None:

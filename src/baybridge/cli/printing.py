@@ -40,6 +40,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else character.encode("unicode_escape").decode() for character in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """The number and what is counted: 1 row, 2,000 rows."""
+    return f"{number:,} {noun if number == 1 else f'{noun}s'}"
+
+
 def cell(value: object) -> str:
     """A value as a cell of CSV, as a server writes it: null is empty, booleans are true and false, structs and lists are JSON."""
     if value is None:
