@@ -39,7 +39,7 @@ REFUSED_TERMS: list[tuple[dict[str, object], str, str | None, str | None]] = [
     ({"columns": ["_row"], "masks": {}}, "unknown_column", "columns", None),
     ({"masks": {"tailnum": "hash"}}, "terms_invalid", "masks", None),
     ({"masks": {"tailnum": "pseudonim"}}, "terms_invalid", "masks", "pseudonym"),
-    ({"masks": {"dest": "redact"}}, "terms_invalid", "masks", None),
+    ({"masks": {"dest": "redact"}}, "terms_invalid", "masks", '"dest" is not in columns.'),
     ({"masks": {"nothing": "redact"}}, "terms_invalid", "masks", None),
     ({"purposes": []}, "terms_invalid", "purposes", None),
     ({"purposes": ["Noise Study"]}, "invalid_request", "purposes", None),

@@ -23,7 +23,7 @@ from conftest import FLIGHTS, Server, World, make_world, serving
 
 from baybridge.cli.main import baybridge as command_line
 from baybridge.cli.main import run
-from baybridge.cli.printing import printable, table
+from baybridge.cli.printing import csv_lines, printable, table
 from baybridge.terms.terms import Terms
 from baybridge.wire.terms import TermsShape
 
@@ -407,6 +407,7 @@ def test_rows_are_printed_as_a_table_csv_ndjson_or_one_object(place: Place, bay:
     drawn = bay(*ask)
     assert drawn.out.splitlines()[:3] == ["flight  delay  carrier", "     6    120  UA", "     7     33  AA"]
     assert "5 rows of version 1" in drawn.err
+    assert bay(*ask, "--limit", 1).err.startswith("1 row of version 1; ")
 
 
 def test_a_limit_is_exact_and_all_is_all(place: Place, bay: Commands) -> None:
@@ -421,6 +422,12 @@ def test_a_limit_is_exact_and_all_is_all(place: Place, bay: Commands) -> None:
     assert bay(*public, "--all", "--limit", "5").code == 2
     empty = bay(*public, "--filter", "n < 0", "--columns", "v,n", "--format", "csv")
     assert empty.out == "v,n\n"
+
+
+def test_structs_and_lists_are_json_in_a_table_and_in_csv() -> None:
+    row = (1, {"city": "Bosé", "zip": None, "open": True}, ["a", 'b"'])
+    assert list(csv.reader([csv_lines([row])])) == [["1", '{"city":"Bosé","zip":null,"open":true}', '["a","b\\""]']]
+    assert table(["id", "home", "tags"], [row])[1] == ' 1  {"city":"Bosé","zip":null,"open":true}  ["a","b\\""]'
 
 
 def test_what_is_read_cannot_drive_the_terminal(place: Place, bay: Commands) -> None:

@@ -333,6 +333,8 @@ def test_structs_and_lists_are_served_nested_filtered_by_field_and_masked_whole(
         assert again.status_code == 201, again.text
         assert client.get(f"{address}/items").json()["items"] == rows
         assert client.get(f"{address}/items?sortby=home").json()["code"] == "invalid_request"
+        for ask, hint in (("filter=home.citi='Boston'", "home.city"), ("properties=home.city", "home"), ("sortby=home.city", "home")):
+            assert client.get(f"{address}/items?{ask}").json()["errors"][0]["hint"] == hint
         home = client.get(f"{address}/profile").json()["columns"][1]
         assert (home["nulls"], home["distinct"], home["min"], home["max"], home["top"]) == (1, 2, None, None, [])
         corrected = PEOPLE.replace(b"Salem", b"Lynn").replace(b'"b\\u00e9"', b'"c"')
@@ -352,4 +354,4 @@ def test_structs_and_lists_are_served_nested_filtered_by_field_and_masked_whole(
         reader = server.client(world.secrets["dot", "analyst"], purpose="noise-study")
         assert reader.get(f"{address}/items").json()["items"] == [{"id": 1, "home": "[redacted]", "tags": None}]
         refused = reader.get(f"{address}/items?filter=home.city='Boston'").json()
-        assert refused["code"] == "unknown_column"
+        assert (refused["code"], refused["errors"][0]["hint"]) == ("unknown_column", "home")

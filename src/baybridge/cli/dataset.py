@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from baybridge.cli.printing import csv_lines, table, told, write_private
+from baybridge.cli.printing import counted, csv_lines, table, told, write_private
 from baybridge.cli.session import Door, Session, door_options, read_json
 from baybridge.client import RowsRejected
 from baybridge.errors import CODES, Advice, Conflict, NotFound
@@ -290,7 +290,7 @@ def _write_rejects(session: Session, path: Path | None, report: PublishReport) -
         return
     rows = [[each.row, each.column, each.rule, each.value, each.offset, each.message] for each in report.rejects]
     write_private(path, csv_lines([["row", "column", "rule", "value", "offset", "message"], *rows]))
-    session.note(f"Wrote {path}: {len(rows):,} {'cell' if len(rows) == 1 else 'cells'}.")
+    session.note(f"Wrote {path}: {counted(len(rows), 'cell')}.")
     if rows:
         session.note(f"next: correct the file, and publish it again: baybridge publish {report.dataset} FILE")
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 import msgspec
 
-from baybridge.cli.printing import cell, table
+from baybridge.cli.printing import cell, counted, table
 from baybridge.cli.session import Session, server_options
 from baybridge.wire.collections import ColumnSummaryShape, DiffShape, SummaryShape
 
@@ -63,7 +63,7 @@ def changes(session: Session, *, dataset: str, since: int, version: int | None, 
 
 
 def _profile_lines(found: SummaryShape) -> Iterator[str]:
-    yield f"{found.rows:,} rows of version {found.version}"
+    yield f"{counted(found.rows, 'row')} of version {found.version}"
     yield ""
     rows = [[each.name, each.type, each.nulls, each.distinct, cell(each.min), cell(each.max), _top(each)] for each in found.columns]
     yield from table(["column", "type", "nulls", "distinct", "least", "greatest", "most frequent"], rows)

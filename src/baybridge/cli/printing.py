@@ -40,10 +40,17 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else character.encode("unicode_escape").decode() for character in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """The number and what is counted: 1 row, 2,000 rows."""
+    return f"{number:,} {noun if number == 1 else f'{noun}s'}"
+
+
 def cell(value: object) -> str:
-    """A value as a cell of CSV: null is empty, booleans are true and false."""
+    """A value as a cell of CSV, as a server writes it: null is empty, booleans are true and false, structs and lists are JSON."""
     if value is None:
         return ""
+    if isinstance(value, dict | list):
+        return msgspec.json.encode(value).decode()
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

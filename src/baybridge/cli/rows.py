@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from baybridge.cli.dataset import names
-from baybridge.cli.printing import csv_lines, table
+from baybridge.cli.printing import counted, csv_lines, table
 from baybridge.cli.session import Session, server_options
 from baybridge.client import Client, Download, Page, Selection
 from baybridge.client.call import Call, Receiver
@@ -102,7 +102,7 @@ def _print_whole(session: Session, pages: list[Page], wanted: int | None, column
     entries = [page.provenance.entry for page in pages]
     shape = {"version": last.version, "items": rows, "more": more, "entry": entries[-1], "entries": [each for each in entries if each]}
     session.show(shape, _table(rows, columns))
-    session.note(f"{len(rows):,} rows of version {last.version}{'; there are more (--limit, --all)' if more else ''}.")
+    session.note(f"{counted(len(rows), 'row')} of version {last.version}{'; there are more (--limit, --all)' if more else ''}.")
     _say_entries(session, pages)
 
 

@@ -16,7 +16,7 @@ from baybridge.names import nearest
 from baybridge.policy.ask import Ask, UsedColumn
 from baybridge.principals.principal import Principal, Scope, scope_advice
 from baybridge.terms import cql2
-from baybridge.terms.columns import ColumnType
+from baybridge.terms.columns import ColumnType, reachable
 from baybridge.terms.history import History
 
 
@@ -254,7 +254,8 @@ def _instead(column: UsedColumn, columns: Mapping[str, ColumnType]) -> str | Non
     name, _, direction = column.name.rpartition(" ")
     if column.parameter == "sortby" and name in columns and direction.upper() in {"ASC", "DESC"}:
         return f"Write {'-' if direction.upper() == 'DESC' else ''}{name}: a - before a name is descending, and nothing is ascending."
-    near = nearest(column.name, columns)
+    fields = reachable(columns) if column.parameter == "filter" else {}
+    near = nearest(column.name, columns if column.name in fields else {**columns, **fields})  # a field that a mask covers is no answer
     return cql2.QUOTES if near is None and column.parameter == "filter" else near
 
 

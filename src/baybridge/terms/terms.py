@@ -203,7 +203,8 @@ def _masks(shape: TermsShape) -> tuple[tuple[str, Mask], ...]:
     """The masks by column. A list that no mask uses would say something that nothing enforces."""
     lists = {name: CodeList.parse(name, codes) for name, codes in shape.code_lists.items()}
     masks = tuple((name, parse_mask(mask, column=name, code_lists=lists)) for name, mask in sorted(shape.masks.items()))
-    _require(all(name in shape.columns for name, _ in masks), "masks", "A mask names a column that is released.")
+    stray = next((f'"{name}" is not in columns.' for name, _ in masks if name not in shape.columns), None)
+    _require(stray is None, "masks", "A mask names a column that is released.", hint=stray)
     used = {mask.codes.name for _, mask in masks if isinstance(mask, Generalize)}
     _require(used == set(lists), "code_lists", "Each code list is used by a mask.")
     return masks
@@ -227,11 +228,11 @@ def _text(text: str, parameter: str) -> str:
     return text.strip()
 
 
-def _require(holds: bool, parameter: str, rule: str) -> None:  # noqa: FBT001 -- it asserts a fact, it does not switch behaviour
+def _require(holds: bool, parameter: str, rule: str, *, hint: str | None = None) -> None:  # noqa: FBT001 -- it asserts a fact, it does not switch behaviour
     if not holds:
         raise Invalid(
             "terms_invalid",
             f"The terms break a rule: {rule}",
             advice=Advice(rule=rule, who_can_change="whoever writes the terms", next_step=f"Correct {parameter} and send the terms again."),
-            places=(Place(parameter, rule),),
+            places=(Place(parameter, rule, hint=hint),),
         )

@@ -96,9 +96,10 @@ def _cells_by_column(source: Source, schema: Schema) -> tuple[str, ...]:
     if missing or extra:
         faults = [Place(name, "The schema has this column and the file does not.", hint=_hint(name, extra)) for name in missing]
         faults += [Place(name, "The file has this column and the schema does not.", hint=_hint(name, missing)) for name in extra]
+        told = [f"{_some(names)} {fault}" for names, fault in ((missing, "missing"), (extra, "not in the schema")) if names]
         raise Invalid(
             "schema_invalid",
-            f"The file's header is not the schema's columns: {_some(missing)} missing, {_some(extra)} not in the schema.",
+            f"The file's header is not the schema's columns: {', '.join(told)}.",
             advice=Advice(
                 rule="A file has the columns of its dataset's schema, by exactly these names, in any order.",
                 who_can_change="you",
@@ -112,7 +113,7 @@ def _cells_by_column(source: Source, schema: Schema) -> tuple[str, ...]:
 
 def _some(names: list[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:5])
-    return (f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown) or "none"  # noqa: PLR2004 -- as many as one line takes
+    return f"{shown} and {len(names) - 5:,} more" if len(names) > 5 else shown  # noqa: PLR2004 -- as many as one line takes
 
 
 def _hint(name: str, candidates: list[str]) -> str | None:
