@@ -42,9 +42,9 @@ $(DEMO)/made: | $(READY)
 	touch $@
 
 .PHONY: test
-test: system lint doccheck longest  ## Everything CI runs: the fast checks, then all tests; those with a catalog again on PostgreSQL.
+test: system lint doccheck longest  ## Everything CI runs: the fast checks, then all tests; the fast ones with a catalog again on PostgreSQL.
 	$(BIN)/pytest -n 2 --dist loadgroup --durations 10
-	TEST_CATALOG=postgresql $(BIN)/pytest -n 2 --dist loadgroup --durations 10
+	TEST_CATALOG=postgresql $(BIN)/pytest -m "not slow and not prove" -n 2 --dist loadgroup --durations 10
 
 .PHONY: check
 check: system lint doccheck longest  ## The fast part of `make test`, under three minutes.

@@ -27,6 +27,7 @@ ONCE: dict[str, str] = {
     "test_administer.py::test_a_revoked_token_is_as_good_as_none_and_revoking_again_keeps_the_first_time": ITS_FILE,
     "test_agree.py::test_terms_that_are_not_understood_can_be_ended_but_not_signed_or_offered_as_they_are": ITS_FILE,
     "test_cli.py::test_a_damaged_log_fails_its_verification_with_exit_code_9": ITS_FILE,
+    "test_destruction.py::test_both_sides_are_told_of_what_is_overdue_until_the_statement_is_there": ITS_FILE,
     "test_settings.py::test_pseudonyms_are_made_under_the_wrapping_key_that_is_set": "another key than the first is refused to a node",
     "test_limits.py::test_what_was_counted_for_an_entry_that_was_never_written_is_undone": ITS_FILE,
     "test_attack.py": NOT_ITS_SUBJECT,
