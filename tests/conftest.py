@@ -64,6 +64,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 PROVIDER = "bts"
+JOB_NUMBERS = "INSERT INTO \"sqlite_sequence\" VALUES('jobs'"
+"""How a dump of the catalog says how many jobs there have been: a server makes some by itself."""
 CONSUMER = "dot"
 ROLES = ("steward", "signatory", "analyst", "auditor", "admin")
 OFFICERS = ("privacy_officer", "security_officer", "counsel")

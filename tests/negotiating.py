@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from conftest import World
+from conftest import JOB_NUMBERS, World
 
 from baybridge.agreements.agreement import Agreement
 from baybridge.errors import BaybridgeError
@@ -65,7 +65,7 @@ def stored(world: World) -> list[str]:
     """The whole database as text, but for the checkpoints, which the server signs by the clock."""
     connection = sqlite3.connect(world.root / "catalog.sqlite")
     try:
-        by_timer = ('INSERT INTO "checkpoints"', 'INSERT INTO "jobs"')
+        by_timer = ('INSERT INTO "checkpoints"', 'INSERT INTO "jobs"', JOB_NUMBERS)
         return [line for line in connection.iterdump() if not line.startswith(by_timer)]
     finally:
         connection.close()

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from conftest import FLIGHTS, Server, World, make_world, serving
+from conftest import FLIGHTS, JOB_NUMBERS, Server, World, make_world, serving
 
 from baybridge.principals.principal import LOCAL_OPERATOR
 
@@ -64,7 +64,7 @@ def stored(world: World) -> list[str]:
     connection = sqlite3.connect(world.root / "catalog.sqlite")
     try:
         # Checkpoints are signed, uses of tokens noted and jobs run at any time.
-        by_timer = ('INSERT INTO "checkpoints"', 'INSERT INTO "tokens"', 'INSERT INTO "jobs"')
+        by_timer = ('INSERT INTO "checkpoints"', 'INSERT INTO "tokens"', 'INSERT INTO "jobs"', JOB_NUMBERS)
         return [line for line in connection.iterdump() if not line.startswith(by_timer)]
     finally:
         connection.close()

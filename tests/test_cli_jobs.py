@@ -77,6 +77,7 @@ def test_the_doctor_says_what_is_dead_and_what_nobody_runs(flights: World, capfd
         (found,) = [each for each in checks if each["id"] == "jobs"]
         return found["state"], found["evidence"]
 
+    change_all(flights, run_at=datetime.now(UTC))  # the home is a copy of one that may have been made a while ago
     assert check() == ("ok", "1 jobs wait, none is dead or late")
     change_all(flights, run_at=datetime.now(UTC) - timedelta(minutes=6))
     state, evidence = check()
