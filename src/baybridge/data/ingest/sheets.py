@@ -17,8 +17,9 @@ _TRUE: Final = frozenset({"1", "true"})
 
 @dataclass(slots=True)
 class Facts:
-    """The last row and column that hold a value, and how many there are of the others. `uncomputed` formulas have no value stored, the
-    first of them in the cell `first_uncomputed`.
+    """The last row and column that hold a value, and how many there are of the others.
+
+    `uncomputed` formulas have no value stored, the first of them in the cell `first_uncomputed`.
     """
 
     rows: int = 0
