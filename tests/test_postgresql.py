@@ -24,7 +24,7 @@ from baybridge.audit.side import Side
 from baybridge.db import METADATA, Database
 from baybridge.errors import Unavailable
 from baybridge.jobs import Job, Rule, State
-from baybridge.operate.worker import Held, Kind, Worker
+from baybridge.operate import worker as working
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgresql")]
 
@@ -270,13 +270,13 @@ def test_a_database_that_ends_in_the_middle_refuses_and_is_used_again_when_it_is
 def test_a_worker_and_the_lease_that_it_holds_outlive_a_database_that_ends_in_the_middle(shared: World) -> None:
     database, gate, begun, idle = shared.exchange.database, threading.Event(), threading.Event(), threading.Event()
 
-    def wait_at_the_gate(held: Held) -> None:
+    def wait_at_the_gate(held: working.Held) -> None:
         begun.set()
         gate.wait(30)
         held.go_on()
 
-    kinds = [Kind(Rule("gated"), wait_at_the_gate, is_long=True), Kind(Rule("idle"), lambda _: idle.set(), is_long=False)]
-    worker = Worker(database, kinds, shared.exchange.worker.clock, lambda: 0.0, "worker", timedelta(seconds=6))
+    kinds = [working.Kind(Rule("gated"), wait_at_the_gate, is_long=True), working.Kind(Rule("idle"), lambda _: idle.set(), is_long=False)]
+    worker = working.Worker(database, kinds, shared.exchange.worker.clock, lambda: 0.0, "worker", timedelta(seconds=6))
     with worker.running():
         enqueue(database, "gated")
         assert begun.wait(10)
