@@ -226,7 +226,7 @@ def check_errors(seen: Sequence[Seen]) -> Counter[str]:
             assert each.headers["content-type"] == "application/problem+json", each
             assert each.code in PASSING | CLEAR.get(each.what, set()), each
             assert each.status != 503 or int(each.headers["retry-after"]) > 0
-            assert {"detail", "rule", "who_can_change", "next_step", "request_id"} <= set(each.json)
+            assert {"detail", "rule", "who_can_change", "next_step", "request_id"} <= set(each.json), each
             told[str(each.code)] += 1
     return told
 

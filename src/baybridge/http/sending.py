@@ -195,11 +195,11 @@ class _Watched(Response, abc.ABC):
                     await sending
 
     async def _stands(self, left: float) -> bool:
-        """Whether the grant stands; a grant that cannot be asked after in time does not. What is public may be asked after late."""
+        """Whether the grant stands; a grant that cannot be asked after, or not in time, does not. What is public may be late."""
         limit = CHECK_LIMIT_SECONDS if self._leaving.governed else left
         try:
             return await asyncio.wait_for(in_thread(self._sending.watchers.of(self._leaving), self._leaving.stands), limit)
-        except TimeoutError:
+        except (TimeoutError, Unavailable):
             return False
 
     @abc.abstractmethod
