@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -27,12 +27,17 @@ pytestmark = [pytest.mark.xdist_group("swarm")]
 
 LONG = "number,word\n" + "".join(f"{number},{number:0200d}\n" for number in range(40_000))
 KILL_SECONDS = 5
+FREEZE_SECONDS = 15
 DOWN_SECONDS = 0.5
+LEASE_SECONDS = 5
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a storm is. PostgreSQL is restarted `restarts` times, spread over it; so are the kills, where they are not every 5 s."""
+    """How large a storm is. PostgreSQL is restarted `restarts` times, spread over it.
+
+    So are the kills, where they have a number; else there is one every 5 s, and every 15 s a worker stands still for longer than its lease.
+    """
 
     requests: int
     servers: int
@@ -68,7 +73,14 @@ def storm(size: Size, folder: Path, record_property: pytest.RecordProperty) -> N
         clients.swarm.settle()
         wait_until(lambda: exchange.all(PENDING) == [], seconds=120)
         figures = judge(exchange, clients, limits)
-        said = {**figures, "requests": len(clients.record.seen), "seconds": round(lasted, 1), "kills": clients.swarm.kills}
+        doubt(exchange, clients, limits)
+        said = {
+            **figures,
+            "requests": len(clients.record.seen),
+            "seconds": round(lasted, 1),
+            "kills": clients.swarm.kills,
+            "freezes": clients.swarm.freezes,
+        }
         said |= {f"store {fault}": times for fault, times in sorted(way.drawn.items())}
         for name, value in said.items():
             record_property(f"swarm_{name}".replace(" ", "_"), value)
@@ -88,7 +100,7 @@ def weather(folder: Path, size: Size, limits: dict[str, int], seed: int) -> Iter
         catalog = world.exchange.settings.catalog
         stamp = f"u{seed}first"
         roots, agreements = prepare(world, settings, limits, stamp)
-        said = {**CREDENTIALS, **settings, "BAYBRIDGE_OBJECTS_ENDPOINT": way.url, "BAYBRIDGE_JOB_LEASE_SECONDS": "5"}
+        said = {**CREDENTIALS, **settings, "BAYBRIDGE_OBJECTS_ENDPOINT": way.url, "BAYBRIDGE_JOB_LEASE_SECONDS": str(LEASE_SECONDS)}
         names = [*(f"server{each}" for each in range(size.servers)), *(f"worker{each}" for each in range(size.workers))]
         members = [Member(name, roots[place % 2], folder / f"{name}.log", said) for place, name in enumerate(names)]
         swarm = Swarm(members, random.Random(seed))
@@ -137,7 +149,7 @@ def _rage(size: Size, clients: Clients, ended: threading.Event) -> None:
 
     restarts = [(each + 1) / (size.restarts + 1) for each in range(size.restarts)]
     kills = [(each + 0.5) / (size.kills + 0.5) for each in range(size.kills or 0)]
-    next_kill = time.monotonic() + KILL_SECONDS
+    next_kill, next_freeze = time.monotonic() + KILL_SECONDS, time.monotonic() + FREEZE_SECONDS
     while not ended.wait(0.05):
         if restarts and is_past(restarts[0]):
             restarts.pop(0)
@@ -150,6 +162,9 @@ def _rage(size: Size, clients: Clients, ended: threading.Event) -> None:
         if size.kills is None and time.monotonic() > next_kill:
             next_kill += KILL_SECONDS
             clients.swarm.kill_one()
+        if size.kills is None and time.monotonic() > next_freeze:
+            next_freeze += FREEZE_SECONDS
+            clients.swarm.freeze_a_worker(LEASE_SECONDS + 2)
 
 
 def judge(exchange: oracle.Exchange, clients: Clients, limits: dict[str, int]) -> dict[str, object]:
@@ -177,3 +192,39 @@ def judge(exchange: oracle.Exchange, clients: Clients, limits: dict[str, int]) -
         "used": used,
         "told": dict(told),
     }
+
+
+def doubt(exchange: oracle.Exchange, clients: Clients, limits: dict[str, int]) -> None:
+    """The judge is judged: whatever is made false in what was received is found."""
+    true = clients.record.seen
+    page = next(each for each in true if each.what == "pages" and each.is_granted and "f" not in each.said)
+    stream = next(each for each in true if each.what == "pages" and each.is_granted and "f" in each.said)
+    receipt = next(each for each in true if each.what == "receipt" and each.is_granted)
+    falsehoods = {
+        "another byte": (page, {"sha256": "0" * 64}),
+        "another entry": (page, {"headers": {**page.headers, "baybridge-entry": "bts/0"}}),
+        "no entry": (page, {"headers": {**page.headers, "baybridge-entry": "bts/1000000"}}),
+        "another version": (page, {"headers": {**page.headers, "baybridge-version": "1000000"}}),
+        "another agreement": (page, {"agreement": "AGR-1000000"}),
+        "a half taken for whole": (stream, {"size": stream.size // 2, "sha256": "0" * 64}),
+        "another upload's rows": (page, {"said": {**page.said, "stamp": clients.stamps[0] + "x"}}),
+        "a failure without a cause": (page, {"status": 500, "body": b'{"code": "internal"}'}),
+        "a traceback": (page, {"status": 500, "headers": {"content-type": "text/plain"}}),
+        "a client that waited in vain": (page, {"broken": "TimeoutError"}),
+        "another receipt": (receipt, {"said": {"index": receipt.said["index"] + 1}}),
+        "a read beyond the day's": (page, {"what": "requests"}),
+    }
+    for name, (seen, change) in falsehoods.items():
+        clients.record.seen = [replace(each, **change) if each is seen else each for each in true]
+        assert is_doubted(exchange, clients, limits), name
+    clients.record.seen = [*true, page]
+    assert is_doubted(exchange, clients, limits), "one entry for two answers"
+    clients.record.seen = true
+
+
+def is_doubted(exchange: oracle.Exchange, clients: Clients, limits: dict[str, int]) -> bool:
+    try:
+        judge(exchange, clients, limits)
+    except (AssertionError, IndexError, KeyError):
+        return True
+    return False

@@ -80,6 +80,7 @@ class Swarm:
     members: list[Member]
     chance: random.Random
     kills: int = 0
+    freezes: int = 0
     _starting: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "starting"))
     _restarts: list[object] = field(default_factory=list)
     _down: set[str] = field(default_factory=set)
@@ -102,6 +103,17 @@ class Swarm:
             member.kill()
             self._restarts.append(self._starting.submit(self._start_again, member))
 
+    def freeze_a_worker(self, seconds: float) -> None:
+        """Let a worker stand still for so long, in the middle of whatever it does, and then go on."""
+        with self._lock:
+            found = [each for each in self.members if not each.serves and each.name not in self._down]
+            if not found:
+                return
+            member = self.chance.choice(found)
+            self._down.add(member.name)
+            self.freezes += 1
+            self._restarts.append(self._starting.submit(self._thaw, member, seconds))
+
     def settle(self) -> None:
         """Wait until all that were killed have started, and see that no other has ended."""
         for running in self._restarts:
@@ -117,5 +129,13 @@ class Swarm:
 
     def _start_again(self, member: Member) -> None:
         member.start()
+        with self._lock:
+            self._down.discard(member.name)
+
+    def _thaw(self, member: Member, seconds: float) -> None:
+        assert member.process is not None
+        member.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        member.process.send_signal(signal.SIGCONT)
         with self._lock:
             self._down.discard(member.name)
