@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 FAILING, SLOW = 0.1, 0.1
@@ -118,9 +118,12 @@ class _Passing(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+Way = TypeVar("Way", bound=FaultyWay)
+
+
 @contextmanager
-def faulty_way(target: str, seed: int) -> Iterator[FaultyWay]:
-    way = FaultyWay(target, seed)
+def faulty_way(target: str, seed: int, *, kind: type[Way] = FaultyWay) -> Iterator[Way]:  # type: ignore[assignment]
+    way = kind(target, seed)
     thread = threading.Thread(target=way.serve_forever, args=(0.05,))
     thread.start()
     try:
