@@ -12,6 +12,7 @@ NOT_ITS_SUBJECT = "takes long, and the catalog is not its subject"
 ONCE: dict[str, str] = {
     "test_postgresql.py": "starts PostgreSQL itself in the first pass",
     "test_postgresql_nodes.py": "starts PostgreSQL itself in the first pass",
+    "test_swarm.py": "starts PostgreSQL itself in the first pass",
     "test_audit.py": ITS_FILE,
     "test_crash.py": ITS_FILE,
     "test_db.py": ITS_FILE,

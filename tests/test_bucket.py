@@ -6,12 +6,14 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from conftest import FLIGHTS, make_world, serving
 from stores import CREDENTIALS, Store, running_store
+from swarm.store import FaultyWay, faulty_way
 
 from baybridge.data.bucket import Address, Bucket
 from baybridge.data.turns import FolderTurn
@@ -159,6 +161,38 @@ def test_a_store_that_cannot_be_reached_is_said_to_be_so_and_never_with_a_key_or
     assert refused.value.code == "objects_unreachable"
     assert (tmp_path / "source").exists(), "nothing is lost"
     assert "test" not in refused.value.detail
+
+
+class Scripted(FaultyWay):
+    """What goes wrong is said, one request after the other; then nothing does."""
+
+    faults: list[str]
+
+    def draw(self) -> tuple[str, float]:
+        return (self.faults.pop(0) if self.faults else "passed"), 0.0
+
+
+@contextmanager
+def scripted(store: Store, name: str, folder: Path, *faults: str) -> Iterator[Bucket]:
+    (folder / "turn").mkdir(exist_ok=True)
+    with faulty_way(store.url, 0, kind=Scripted) as way:
+        way.faults = list(faults)
+        yield Bucket(Address(name, "lake/", way.url), FolderTurn(folder / "turn"))
+
+
+def test_an_object_whose_download_breaks_off_is_read_again_from_its_start(store: Store, name: str, bucket: Bucket, tmp_path: Path) -> None:
+    content = os.urandom(3 << 20)
+    digest = put(bucket, tmp_path, content)
+    with scripted(store, name, tmp_path, "cut", "refused", "cut") as broken:
+        [fetched] = broken.fetch([digest], tmp_path)
+        assert fetched.read_bytes() == content
+    with scripted(store, name, tmp_path, *["cut"] * 4) as lost, pytest.raises(Unavailable):
+        lost.fetch([digest], tmp_path)
+
+
+def test_a_fit_store_is_fit_also_where_the_answer_to_the_first_put_was_lost(store: Store, name: str, tmp_path: Path) -> None:
+    with scripted(store, name, tmp_path, "passed", "cut") as lossy:
+        lossy.require_fit()
 
 
 def test_a_version_is_published_served_and_purged_with_its_objects_in_a_bucket(store: Store, name: str, tmp_path: Path) -> None:

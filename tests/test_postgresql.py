@@ -8,19 +8,23 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from conftest import World, cluster, make_world
+from conftest import World, cluster, make_world, wait_until
 
+from baybridge import jobs
 from baybridge.audit.entry import Kind
 from baybridge.audit.log import Draft, always
 from baybridge.audit.side import Side
 from baybridge.db import METADATA, Database
 from baybridge.errors import Unavailable
+from baybridge.jobs import Job, Rule, State
+from baybridge.operate import worker as working
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgresql")]
 
@@ -261,6 +265,41 @@ def test_a_database_that_ends_in_the_middle_refuses_and_is_used_again_when_it_is
     assert [each.name for each in shared.exchange.administer.organizations()] == ["bts", "dot"]
     assert shared.exchange.failing_parts() == []
     assert shared.exchange.watch.verify("bts", ()).findings == ()
+
+
+def test_a_worker_and_the_lease_that_it_holds_outlive_a_database_that_ends_in_the_middle(shared: World) -> None:
+    database, gate, begun, idle = shared.exchange.database, threading.Event(), threading.Event(), threading.Event()
+
+    def wait_at_the_gate(held: working.Held) -> None:
+        begun.set()
+        gate.wait(30)
+        held.go_on()
+
+    kinds = [working.Kind(Rule("gated"), wait_at_the_gate, is_long=True), working.Kind(Rule("idle"), lambda _: idle.set(), is_long=False)]
+    worker = working.Worker(database, kinds, shared.exchange.worker.clock, lambda: 0.0, "worker", timedelta(seconds=6))
+    with worker.running():
+        enqueue(database, "gated")
+        assert begun.wait(10)
+        claimed = newest_job(database)
+        cluster().stop()
+        time.sleep(2.5)  # in which the lease would have been renewed, and the idle lane asks for work
+        cluster().start()
+        wait_until(lambda: newest_job(database).lease_until != claimed.lease_until)
+        gate.set()
+        wait_until(lambda: newest_job(database).state is State.DONE)
+        assert newest_job(database).attempt == claimed.attempt
+        enqueue(database, "idle")
+        assert idle.wait(10)
+
+
+def enqueue(database: Database, kind: str) -> None:
+    with database.write() as connection:
+        jobs.enqueue(connection, kind, {}, now=datetime.now(UTC))
+
+
+def newest_job(database: Database) -> Job:
+    with database.read() as connection:
+        return jobs.listing(connection, state=None, limit=1)[0]
 
 
 def test_what_was_erased_is_taken_out_of_the_tables(shared: World) -> None:

@@ -172,9 +172,21 @@ class Refused(BaybridgeError):
 class Conflict(BaybridgeError):
     """The state has moved on: read it, then try again."""
 
+    usual = Advice(
+        rule="What a thing's state does not allow is not done.",
+        who_can_change="you",
+        next_step="Read the present state of what the request names, and decide then.",
+    )
+
 
 class Unavailable(BaybridgeError):
     """Not now: the same request succeeds later, after `retry_after` seconds."""
+
+    usual = Advice(
+        rule="What cannot be done now is refused at once.",
+        who_can_change="nobody needs to",
+        next_step="Send the same request again in a moment.",
+    )
 
 
 class Corrupt(BaybridgeError):

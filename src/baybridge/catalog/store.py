@@ -119,7 +119,16 @@ def add_version(connection: sa.Connection, version: Version) -> None:
         .values(latest=version.number, last=version.number, updated=version.published, schema=_schema_text(version.schema))
     )
     if moved.rowcount != 1:
-        raise Conflict("conflict", "Another version was published in the meantime; publish again.")
+        raise Conflict(
+            "conflict",
+            "Another version was published in the meantime.",
+            advice=Advice(
+                rule="A version follows the one that was the latest when its file arrived.",
+                who_can_change="you",
+                next_step="Look at the versions, and publish the same file again where it is still to be the next one.",
+                next_command=f"baybridge dataset show {version.dataset}",
+            ),
+        )
     connection.execute(
         sa.insert(VERSIONS).values(
             dataset=str(version.dataset),

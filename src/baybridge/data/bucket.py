@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from typing import Any, Final
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
 from baybridge.data.objects import PROBE, Stored, hash_file, not_written
 from baybridge.data.turns import Hold, Turn
@@ -28,6 +30,9 @@ _PART: Final = 16 << 20
 _PARTS: Final = 10_000
 """A multipart upload has at most this many parts (S3 user guide, "multipart upload limits")."""
 _DELETED_AT_ONCE: Final = 1000
+_READS: Final = 4
+_PAUSE_SECONDS: Final = 0.2
+_BROKEN_OFF: Final = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 _THERE: Final = frozenset({"PreconditionFailed", "412"})
 _MISSING: Final = frozenset({"NoSuchKey", "NotFound", "404"})
 
@@ -111,12 +116,8 @@ class Bucket:
 
     def check(self, sha256: str) -> None:
         """Read all of it, and hash it."""
-        digest = hashlib.sha256()
         with _reaching():
-            for chunk in self._chunks(sha256):
-                digest.update(chunk)
-        if digest.hexdigest() != sha256:
-            raise not_written(sha256)
+            self._read(sha256, Path(os.devnull))
 
     def reach(self) -> None:
         """Ask for the bucket, and for nothing in it."""
@@ -146,7 +147,7 @@ class Bucket:
                 raise _unfit("keeps older versions of what is deleted", "Name a bucket that never had versioning.")
             with self._probed() as key:
                 first = {"Bucket": self._address.bucket, "Key": key, "Body": PROBE, "IfNoneMatch": "*"}
-                self._client.put_object(**first)
+                self._refuses(first)  # also a first put: the answer may be lost, and the client sends it again
                 if not self._refuses(first):
                     raise _unfit("accepts a second put with If-None-Match: *", "Name a store that honours conditional writes.")
 
@@ -208,14 +209,30 @@ class Bucket:
         return {"PartNumber": number, "ETag": sent["ETag"], "ChecksumSHA256": checksum}
 
     def _fetch(self, sha256: str, target: Path) -> Path:
+        self._read(sha256, target)
+        return target
+
+    def _read(self, sha256: str, target: Path) -> None:
+        """Read all of it, hashed on its way; again from the start where the connection breaks within it, which no client's retries mend."""
+        for left in reversed(range(_READS)):
+            try:
+                digest = self._copy(sha256, target)
+            except _BROKEN_OFF:
+                if not left:
+                    raise
+                time.sleep(_PAUSE_SECONDS * (_READS - left))
+            else:
+                if digest != sha256:
+                    raise not_written(sha256)
+                return
+
+    def _copy(self, sha256: str, target: Path) -> str:
         digest = hashlib.sha256()
         with target.open("wb") as file:
             for chunk in self._chunks(sha256):
                 digest.update(chunk)
                 file.write(chunk)
-        if digest.hexdigest() != sha256:
-            raise not_written(sha256)
-        return target
+        return digest.hexdigest()
 
     def _chunks(self, sha256: str) -> Iterator[bytes]:
         try:

@@ -141,7 +141,16 @@ class Disclose:
             if granted.first.agreement is not None and guard.reached is not None:
                 refusal = limit_reached(granted.first.agreement, guard.reached.what, guard.reached.limit, now=self.clock())
                 raise self._refused(request, principal, refusal)
-        raise Unavailable("extract_building", "The agreement keeps changing; try again shortly.", retry_after=1)
+        raise Unavailable(
+            "extract_building",
+            "The agreement keeps changing.",
+            advice=Advice(
+                rule="What is served was decided under what holds when it is entered.",
+                who_can_change="nobody needs to",
+                next_step="Send the same request again in a moment.",
+            ),
+            retry_after=1,
+        )
 
     def _decide(self, request: Read, principal: Principal | None, known: _Known) -> Granted | Refusal:
         """A grant for each version, or the first refusal. What compares two versions needs both."""

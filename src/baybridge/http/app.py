@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from baybridge.errors import BaybridgeError
+from baybridge.errors import BaybridgeError, Unavailable
 from baybridge.exchange import Exchange
 from baybridge.http import idempotency
 from baybridge.http.addresses import ADDRESSES
@@ -154,5 +154,7 @@ async def _every(seconds: float, act: Callable[[], object], what: str, threads: 
         await asyncio.sleep(seconds)
         try:
             await loop.run_in_executor(threads, act)
+        except Unavailable as wrong:  # a traceback of each turn would fill the disk
+            _LOG.warning("%s failed (%s); it is tried again", what, wrong.code)
         except Exception:  # noqa: BLE001 -- the timer must outlive any failure; it is logged, and the next turn tries again
             _LOG.exception("%s failed; it is tried again", what)

@@ -15,6 +15,9 @@ from baybridge.wire.collections import PublishReport
 from baybridge.wire.problems import PlaceShape, ProblemShape
 
 MEDIA_TYPE: Final = "application/problem+json"
+_EACH_DAY: Final = frozenset({"busy", "extract_building", "limit_reached"})
+"""What passes by itself and tells the operator nothing: clients who go on asking would fill the server's log with it."""
+
 _LOG: Final = logging.getLogger("baybridge.http")
 
 
@@ -55,7 +58,7 @@ def on_error(request: Request, error: Exception) -> Response:
     """Starlette's handler for our own errors. A server's fault goes to its log with its cause; what passes by itself, as one line."""
     if not isinstance(error, BaybridgeError):
         raise error
-    if error.code == "busy":
+    if error.code in _EACH_DAY:
         return problem_response(request, error)
     if isinstance(error, Unavailable):  # a full disk fails each request alike: a traceback of each would fill what is left
         _LOG.error("%s: %s (%s)", error.code, error.detail, type(error.__cause__).__name__ if error.__cause__ else "no other cause")

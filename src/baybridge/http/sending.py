@@ -195,11 +195,11 @@ class _Watched(Response, abc.ABC):
                     await sending
 
     async def _stands(self, left: float) -> bool:
-        """Whether the grant stands; a grant that cannot be asked after in time does not. What is public may be asked after late."""
+        """Whether the grant stands; a grant that cannot be asked after, or not in time, does not. What is public may be late."""
         limit = CHECK_LIMIT_SECONDS if self._leaving.governed else left
         try:
             return await asyncio.wait_for(in_thread(self._sending.watchers.of(self._leaving), self._leaving.stands), limit)
-        except TimeoutError:
+        except (TimeoutError, Unavailable):
             return False
 
     @abc.abstractmethod
@@ -288,6 +288,7 @@ class StreamResponse(_Watched):
     async def _pull(self) -> bytes | None:
         """The next piece, computed in a thread, and stopped at the time limit of questions."""
         pulling = asyncio.ensure_future(in_thread(self._sending.crew.threads, self._stream.pull))
+        pulling.add_done_callback(lambda pulled: pulled.cancelled() or pulled.exception())  # also of one that nobody waits for any more
         await asyncio.wait({pulling}, timeout=self._sending.question_seconds)
         while not pulling.done():
             self._stream.stop.fire()
@@ -317,7 +318,10 @@ async def answering(request: Request, ask: Callable[[Stop], Leaving], *, sending
         stands = True
         while answer.governed and stands and time.monotonic() - asked >= CHECK_SECONDS:
             asked = time.monotonic()
-            stands = await in_thread(sending.watchers.governed, answer.stands)
+            try:
+                stands = await in_thread(sending.watchers.governed, answer.stands)
+            except Unavailable:  # it cannot be asked after: the read is done again, and says itself why not
+                stands = False
         if stands:
             return answer
         if isinstance(answer, Stream):

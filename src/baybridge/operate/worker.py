@@ -18,10 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from baybridge import jobs
 from baybridge.db import Database
-from baybridge.errors import BaybridgeError
+from baybridge.errors import BaybridgeError, Unavailable
 from baybridge.jobs import Job, LeaseLost, Rule
 
 _IDLE_SECONDS: Final = 0.5
+_PASSING: Final = (SQLAlchemyError, Unavailable)
+"""What a catalog raises that cannot be reached now: the worker, and the lease that it renews, outlive it."""
 _LOG: Final = logging.getLogger("baybridge.worker")
 
 
@@ -112,7 +114,7 @@ class Worker:
                         jobs.ensure_periodic(connection, [each.rule for each in kinds], now=self.clock())
                     begun = True
                 worked = self.turn(kinds)
-            except SQLAlchemyError as wrong:
+            except _PASSING as wrong:
                 _LOG.warning("the job table cannot be used now (%s)", type(wrong).__name__)
             if not worked:
                 self.stopping.wait(_IDLE_SECONDS)
@@ -153,7 +155,7 @@ class Worker:
                         if not jobs.heartbeat(connection, held.job, lease=self.lease, now=self.clock()):
                             held.lost.set()
                             return
-                except SQLAlchemyError as wrong:
+                except _PASSING as wrong:
                     _LOG.warning("job %d: the lease cannot be renewed now (%s)", held.job.number, type(wrong).__name__)
 
         beating = threading.Thread(target=beat, name="heartbeat", daemon=True)

@@ -239,7 +239,16 @@ class Publish:
             require_steward(tokens.present(connection, principal, now=self.clock(), counterpart=dataset.name.organization), dataset.name)
             present = require_published(catalog.require(connection, dataset.name, EVERYTHING))
             if present.schema not in (None, publication.schema):
-                raise Conflict("conflict", "Another schema was confirmed in the meantime; publish again.")
+                raise Conflict(
+                    "conflict",
+                    "Another schema was confirmed in the meantime.",
+                    advice=Advice(
+                        rule="A version has the schema that its dataset has when it is made.",
+                        who_can_change="you",
+                        next_step="Look at the schema, and publish the file again where it fits.",
+                        next_command=f"baybridge dataset show {dataset.name}",
+                    ),
+                )
             suspends = _suspends(connection, present, publication.schema, version.published)
             _require_confirmed(dataset.name, upload, suspends)
             upload.expected.require(present.tag())

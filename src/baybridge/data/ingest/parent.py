@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -58,7 +59,8 @@ def _supervise(folder: Path, descriptor: int) -> None:
         _die_with_parent()
         _read(folder)
     _, status = os.waitpid(room, 0)
-    os.write(descriptor, str(status).encode())
+    with suppress(BrokenPipeError):  # who asked was killed in the meantime
+        os.write(descriptor, str(status).encode())
     os._exit(0)
 
 
