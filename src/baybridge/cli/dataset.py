@@ -332,6 +332,7 @@ def _report_lines(report: PublishReport, rejects: Path | None, *, schema: bool) 
     if report.published and schema:
         yield ""
         yield from table(["column", "type"], [[each["name"], each["baybridge:type"]] for each in report.schema["fields"]])
+        yield from _doubt_lines(report)
     if not report.published:
         yield ""
         types = {each["name"]: each["baybridge:type"] for each in report.schema["fields"]}
@@ -350,3 +351,11 @@ def _report_lines(report: PublishReport, rejects: Path | None, *, schema: bool) 
         ]
         headers = ["column", "type", "proposed", "nulls", "distinct", "leading zeros", "shortest", "longest"]
         yield from table(headers, profiled)
+        yield from _doubt_lines(report)
+
+
+def _doubt_lines(report: PublishReport) -> Iterator[str]:
+    """The columns of text that nearly have another type: one cell that is mistyped makes a column of dates one of text."""
+    for each in report.profile:
+        if each.doubt is not None:
+            yield f"  {each.name} is proposed as text: {each.evidence}"

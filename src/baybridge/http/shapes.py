@@ -16,7 +16,7 @@ from baybridge.operate.look import Described
 from baybridge.principals.principal import Organization, Principal, Token
 from baybridge.publish import Publication
 from baybridge.publish.purge import Plan
-from baybridge.publish.reading import Found, written
+from baybridge.publish.reading import ColumnProfile, Found, evidence, written
 from baybridge.terms.terms import Terms, format_instant
 from baybridge.wire.agreements import AgreementShape, ApprovalShape, SignatureShape, UmbrellaShape
 from baybridge.wire.collections import (
@@ -24,6 +24,7 @@ from baybridge.wire.collections import (
     CollectionShape,
     ColumnProfileShape,
     DifferingShape,
+    DoubtShape,
     EncodingShape,
     PublishReport,
     PurgeShape,
@@ -267,18 +268,7 @@ def publish_report(publication: Publication) -> PublishReport:
         source_sha256=publication.source.sha256,
         source_bytes=publication.source.size,
         schema=to_table_schema(publication.schema),
-        profile=[
-            ColumnProfileShape(
-                name=column.name,
-                proposed=str(column.proposed),
-                nulls=column.nulls,
-                distinct=column.distinct,
-                leading_zeros=column.leading_zeros,
-                min_length=column.min_length,
-                max_length=column.max_length,
-            )
-            for column in publication.profile.columns
-        ],
+        profile=[_column_profile(column) for column in publication.profile.columns],
         rejects=[
             RejectShape(row=each.row, column=each.column, rule=each.rule, value=each.value, offset=each.offset, message=each.message)
             for each in publication.rejects
@@ -299,6 +289,23 @@ def publish_report(publication: Publication) -> PublishReport:
         notes=list(publication.notes),
         reading=None if publication.found is None else _reading(publication.found),
         same_file_as=publication.same_file_as,
+    )
+
+
+def _column_profile(column: ColumnProfile) -> ColumnProfileShape:
+    doubt = column.doubt
+    return ColumnProfileShape(
+        name=column.name,
+        proposed=str(column.proposed),
+        nulls=column.nulls,
+        distinct=column.distinct,
+        leading_zeros=column.leading_zeros,
+        min_length=column.min_length,
+        max_length=column.max_length,
+        evidence=evidence(column),
+        doubt=None
+        if doubt is None
+        else DoubtShape(type=doubt.kind.value, proven=doubt.proven, others=column.cells - doubt.proven, rows=list(doubt.rows)),
     )
 
 

@@ -264,8 +264,17 @@ class ReadingShape(Shape, frozen=True, kw_only=True):
     differing: list[DifferingShape]
 
 
+class DoubtShape(Shape, frozen=True, kw_only=True):
+    """A type that at least half of a column's values prove, and not all: `proven` do, `others` do not, among them the first in `rows`."""
+
+    type: str
+    proven: int
+    others: int
+    rows: list[int]
+
+
 class ColumnProfileShape(Shape, frozen=True, kw_only=True):
-    """What every row of one column shows, and the type proposed from it."""
+    """What every row of one column shows, and the type proposed from it. `evidence` says why, without a value."""
 
     name: str
     proposed: str
@@ -274,6 +283,8 @@ class ColumnProfileShape(Shape, frozen=True, kw_only=True):
     leading_zeros: int
     min_length: int | None
     max_length: int | None
+    evidence: str = ""
+    doubt: DoubtShape | None = None
 
 
 class SuspensionShape(Shape, frozen=True, kw_only=True):

@@ -32,9 +32,10 @@ def work(folder: Path, order: Order) -> Outcome:
     schema = order.schema or propose(profiled, order.key)
     taken = order.base if order.mode is Mode.APPEND else ()
     arriving = _of_upload(schema, order.mode)
-    staged = stage(source, arriving, scratch=folder, file_format=form, memory_limit=memory, taken=taken)
+    staged = stage(source, arriving, scratch=folder, file_format=form, memory_limit=memory, taken=taken, doubted=profiled.doubted)
     if opened is not None:
         profiled, staged = opened.profiled(profiled), opened.staged(staged)
+    profiled = profiled.with_rows(staged.against)
     written = _NOTHING if staged.rows_rejected else _written(folder, order, schema, staged)
     return Outcome(
         schema=schema,
