@@ -44,6 +44,7 @@ from baybridge.operate.settings import Setting, load_settings
 from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.publish import Declaration, Upload
 from baybridge.publish.reading import parse_wanted
+from baybridge.publish.threshold import parse_let_go
 from baybridge.terms.terms import parse_instant
 from baybridge.wire.agreements import AgreementShape, AgreementsShape, UmbrellaShape, UmbrellasShape
 from baybridge.wire.collections import (
@@ -249,6 +250,8 @@ class LocalOperator:
         reading: Mapping[str, str] | None = None,
         accept_reading: bool = False,
         format: str | None = None,  # noqa: A002 -- the parameter's name
+        max_rejects: str | None = None,
+        rejects_reason: str | None = None,
     ) -> PublishReport:
         """Make a file the dataset's next version. Raise RowsRejected, with the report, where cells do not fit."""
         upload = Upload(
@@ -263,15 +266,20 @@ class LocalOperator:
             sheet=sheet,
             wanted=parse_wanted(dict(reading or {}), accept=accept_reading),
             file_format=parse_format(format),
+            let_go=parse_let_go(max_rejects, rejects_reason),
         )
         publication = self.exchange.publish.publish(LOCAL_OPERATOR, DatasetName.parse(dataset), upload)
         report = publish_report(publication)
-        if publication.rows_rejected and not dry_run:
+        if publication.blocked and not dry_run:
             blocked = rows_rejected(publication)
             rejected = RowsRejected("rows_rejected", blocked.detail, advice=blocked.advice)
             rejected.report = report
             raise rejected
         return report
+
+    def rejects(self, dataset: str, version: int | None = None) -> str:
+        """The rows that a version let go, or those of the latest refused upload, as CSV."""
+        return self.exchange.rejects.read(LOCAL_OPERATOR, DatasetName.parse(dataset), version).data.decode()
 
     def withdraw(self, dataset: str, reason: str) -> CollectionShape:
         """Refuse a dataset to everyone."""

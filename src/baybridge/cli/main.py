@@ -22,6 +22,7 @@ from baybridge.cli.home import doctor, init, restore, serve, settings
 from baybridge.cli.jobs import jobs, worker
 from baybridge.cli.notices import notices
 from baybridge.cli.org import org
+from baybridge.cli.report import rejects
 from baybridge.cli.rows import get
 from baybridge.cli.session import Session, json_option
 from baybridge.cli.snippet import snippet
@@ -58,7 +59,7 @@ def version(session: Session) -> None:
 
 for command in (
     *(init, demo, serve, worker, jobs, restore, settings, doctor, org, user, token, whoami),
-    *(publish, show, get, profile, diff, changes, snippet, hide, unhide, withdraw, restore_version, purge, who_has),
+    *(publish, rejects, show, get, profile, diff, changes, snippet, hide, unhide, withdraw, restore_version, purge, who_has),
     *(agreement, umbrella, notices, audit, completion, version),
 ):
     baybridge.add_command(command)

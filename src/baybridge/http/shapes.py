@@ -190,6 +190,7 @@ def version_shape(version: Numbered, *, public: bool) -> VersionShape:
         reason=condition.reason,
         since=None if condition.since is None else format_instant(condition.since),
         etag=etag(version.tag()),
+        rows_rejected=version.rejected if public else None,
     )
 
 
@@ -257,10 +258,11 @@ def token_shape(issued: Issued) -> TokenShape:
 
 
 def publish_report(publication: Publication) -> PublishReport:
-    """A publication as its steward sees it."""
+    """A publication as its steward sees it. The report of what was done may be kept under an Idempotency-Key, so it holds no cell."""
+    done = publication.version is not None
     return PublishReport(
         dataset=str(publication.dataset),
-        published=publication.version is not None,
+        published=done,
         version=publication.version,
         rows_read=publication.rows_read,
         rows_loaded=publication.rows_loaded,
@@ -270,7 +272,14 @@ def publish_report(publication: Publication) -> PublishReport:
         schema=to_table_schema(publication.schema),
         profile=[_column_profile(column) for column in publication.profile.columns],
         rejects=[
-            RejectShape(row=each.row, column=each.column, rule=each.rule, value=each.value, offset=each.offset, message=each.message)
+            RejectShape(
+                row=each.row,
+                column=each.column,
+                rule=each.rule,
+                value=None if done else each.value,
+                offset=each.offset,
+                message=each.message,
+            )
             for each in publication.rejects
         ],
         entry=publication.entry,
@@ -287,8 +296,11 @@ def publish_report(publication: Publication) -> PublishReport:
             unmatched=publication.changes.unmatched,
         ),
         notes=list(publication.notes),
-        reading=None if publication.found is None else _reading(publication.found),
+        reading=None if publication.found is None else _reading(publication.found, done=done),
         same_file_as=publication.same_file_as,
+        rejects_found=publication.rejects_found,
+        rejects_allowed=publication.rejects_allowed,
+        rejects_kept=publication.rejects_kept,
     )
 
 
@@ -309,7 +321,8 @@ def _column_profile(column: ColumnProfile) -> ColumnProfileShape:
     )
 
 
-def _reading(found: Found) -> ReadingShape:
+def _reading(found: Found, *, done: bool) -> ReadingShape:
+    """How a CSV was read; the lines on which encodings differ are for who has yet to choose one."""
     reading = found.reading
     return ReadingShape(
         encoding=reading.encoding,
@@ -325,5 +338,5 @@ def _reading(found: Found) -> ReadingShape:
             for each in found.remarks
         ],
         encodings=[EncodingShape(encoding=each.encoding, undecodable=each.undecodable) for each in found.candidates],
-        differing=[DifferingShape(line=each.line, texts=list(each.texts)) for each in found.differing],
+        differing=[] if done else [DifferingShape(line=each.line, texts=list(each.texts)) for each in found.differing],
     )

@@ -42,7 +42,9 @@ class CollectionsShape(Shape, frozen=True, kw_only=True):
 
 
 class VersionShape(Shape, frozen=True, kw_only=True):
-    """One immutable version. `rows` and `manifest_sha256` are null where not everyone may read: they tell of rows.
+    """One immutable version. `rows`, `rows_rejected` and `manifest_sha256` are null where not everyone may read: they tell of rows.
+
+    `rows_rejected` are those of the upload that did not fit and were let go.
 
     `state` is published, withdrawn, purging or purged, `reason` why, and `since` when. `etag` names this state, for If-Match.
     """
@@ -55,6 +57,7 @@ class VersionShape(Shape, frozen=True, kw_only=True):
     reason: str | None = None
     since: str | None = None
     etag: str | None = None
+    rows_rejected: int | None = None
 
 
 class VersionsShape(Shape, frozen=True, kw_only=True):
@@ -215,7 +218,10 @@ class DeclareRequest(RequestShape, frozen=True, kw_only=True):
 
 
 class RejectShape(Shape, frozen=True, kw_only=True):
-    """One cell or row that does not fit the schema. Only ever sent to whoever uploaded the file."""
+    """One cell or row that does not fit the schema. Only ever sent to whoever uploaded the file.
+
+    The value is null where the version was published: its rejects are kept, and read from there.
+    """
 
     row: int
     column: str | None
@@ -312,7 +318,8 @@ class ChangesMadeShape(Shape, frozen=True, kw_only=True):
 class PublishReport(Shape, frozen=True, kw_only=True):
     """What a publication did, or with `dry_run` would do. Rows read = rows loaded + rows rejected.
 
-    `same_file_as` is the version before, where it was made from a file of the same bytes.
+    `same_file_as` is the version before, where it was made from a file of the same bytes. `rejects` are the first of `rejects_found`; up
+    to `rejects_allowed` rows are let go. `rejects_kept` says that the server keeps all of them for the steward.
     """
 
     dataset: str
@@ -332,3 +339,6 @@ class PublishReport(Shape, frozen=True, kw_only=True):
     notes: list[str]
     reading: ReadingShape | None = None
     same_file_as: int | None = None
+    rejects_found: int = 0
+    rejects_allowed: int = 0
+    rejects_kept: bool = False
