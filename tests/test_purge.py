@@ -43,7 +43,10 @@ PURGE_AND_DIE = Path(__file__).with_name("launchers") / "purge_and_die.py"
 KEPT = b"id,name,place\n1,Ann,here\n2,Bob,there\n"
 MARKED = KEPT + b"3,%s,here\n4,Cid,%s\n%s,Eve,here\n" % ((MARKER.encode(),) * 3)
 SCHEMA = {
-    "fields": [{"name": "id", "type": "integer", "constraints": {"required": True}}, *({"name": each, "type": "string"} for each in ("name", "place"))],
+    "fields": [
+        {"name": "id", "type": "integer", "constraints": {"required": True}},
+        *({"name": each, "type": "string"} for each in ("name", "place")),
+    ],
     "primaryKey": ["id"],
 }
 
