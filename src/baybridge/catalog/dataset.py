@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from baybridge.catalog.facts import Facts
 from baybridge.catalog.manifest import Manifest, Rejects
 from baybridge.catalog.schema import Schema
 from baybridge.errors import Advice, Conflict, Invalid, Place
@@ -113,7 +114,7 @@ class Version:
     """An immutable, numbered state of a dataset, under the schema that was its contract.
 
     `state` is where it stands now, that of its whole dataset included: the one part of it that moves. `rejects` are the rows of its
-    upload that were let go.
+    upload that were let go, and `facts` what is remembered of its columns' values; there are none of older versions.
     """
 
     dataset: DatasetName
@@ -123,6 +124,7 @@ class Version:
     published: datetime
     state: State = State.PUBLISHED
     rejects: Rejects | None = None
+    facts: Facts = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from baybridge.catalog.dataset import Access, Condition, Dataset, Numbered, Sight, State, Version
+from baybridge.catalog.facts import Facts
 from baybridge.catalog.manifest import ColumnStatistics, Manifest, ManifestObject, Rejects
 from baybridge.catalog.refused import forget_refused
 from baybridge.catalog.schema import Schema, parse_table_schema, to_table_schema
@@ -59,6 +60,7 @@ VERSIONS: Final = sa.Table(
     sa.Column("rejected", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("rejects_sha256", sa.Text),
     sa.Column("rejects_size", sa.BigInteger),
+    sa.Column("facts", sa.Text),
     sa.Index("versions_in_a_state", "state"),
 )
 MANIFEST_OBJECTS: Final = sa.Table(
@@ -136,6 +138,7 @@ def add_version(connection: sa.Connection, version: Version) -> None:
             rejected=0 if version.rejects is None else version.rejects.rows,
             rejects_sha256=None if version.rejects is None else version.rejects.sha256,
             rejects_size=None if version.rejects is None else version.rejects.size,
+            facts=msgspec.json.encode(version.facts).decode(),
         )
     )
     for position, entry in enumerate(version.manifest.objects):
@@ -223,6 +226,7 @@ def find_version(connection: sa.Connection, dataset: Dataset, number: int | None
         ),
         published=row.published,
         rejects=None if row.rejects_sha256 is None else Rejects(row.rejected, row.rejects_sha256, row.rejects_size),
+        facts=() if row.facts is None else msgspec.json.decode(row.facts, type=Facts),
         state=_effective(dataset.condition.state, State(row.state)),
     )
 
@@ -284,13 +288,13 @@ def move_dataset(connection: sa.Connection, name: DatasetName, condition: Condit
 
 
 def forget_manifest(connection: sa.Connection, name: DatasetName, number: int) -> None:
-    """Delete what is told of a version's values: the list of its objects with statistics, and its rejects. Its tombstone stays.
+    """Delete what is told of a version's values: its objects with statistics, facts of its columns, rejects. Its tombstone stays.
 
     What is kept of a refused upload goes too: it may have been the same file.
     """
     connection.execute(sa.delete(MANIFEST_OBJECTS).where(MANIFEST_OBJECTS.c.dataset == str(name), MANIFEST_OBJECTS.c.number == number))
     mine = (VERSIONS.c.dataset == str(name)) & (VERSIONS.c.number == number)
-    connection.execute(sa.update(VERSIONS).where(mine).values(rejects_sha256=None, rejects_size=None))
+    connection.execute(sa.update(VERSIONS).where(mine).values(rejects_sha256=None, rejects_size=None, facts=None))
     forget_refused(connection, name)
 
 
@@ -349,6 +353,7 @@ _VERSION: Final = (
     VERSIONS.c.original_size,
     VERSIONS.c.rejects_sha256,
     VERSIONS.c.rejects_size,
+    VERSIONS.c.facts,
 )
 
 

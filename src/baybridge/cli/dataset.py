@@ -14,7 +14,7 @@ import click
 from baybridge.cli.printing import counted, table, told, write_private
 from baybridge.cli.report import report_lines, write_rejects
 from baybridge.cli.session import Door, Session, door_options, read_json
-from baybridge.client import RowsRejected
+from baybridge.client import RowsRejected, WarningsFound
 from baybridge.errors import CODES, Advice, Conflict, NotFound
 from baybridge.wire.collections import CollectionsShape, DeclareRequest, PublishReport, VersionShape
 from baybridge.wire.formats import Format, format_of_name
@@ -42,6 +42,7 @@ class _Upload:
     format: str | None
     max_rejects: str | None
     rejects_reason: str | None
+    stop_on_warnings: bool
 
     def send(self, door: Door) -> PublishReport:
         source = sys.stdin.buffer if str(self.file) == "-" else told(self.file)
@@ -61,6 +62,7 @@ class _Upload:
             format=self.format or format_of_name(self.file),
             max_rejects=self.max_rejects,
             rejects_reason=self.rejects_reason,
+            stop_on_warnings=self.stop_on_warnings,
         )
 
 
@@ -103,6 +105,7 @@ class _Upload:
 )
 @click.option("--max-rejects", metavar="N", help="Publish without the rows that do not fit, where they are at most N, or N% of all.")
 @click.option("--rejects-reason", metavar="TEXT", help="Why those rows may be left out; needed with --max-rejects.")
+@click.option("--stop-on-warnings", is_flag=True, help="Publish nothing where FILE is unlike the version before: exit code 8.")
 @door_options
 def publish(  # noqa: PLR0913 -- each is an option of the command
     session: Session,
@@ -129,6 +132,7 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     rejects: Path | None,
     max_rejects: str | None,
     rejects_reason: str | None,
+    stop_on_warnings: bool,
 ) -> None:
     """Publish a table as the next version of DATASET.
 
@@ -149,14 +153,14 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     said = _said(read)
     upload = _Upload(
         *(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base, sheet, said, accept_reading, file_format),
-        *(max_rejects, rejects_reason),
+        *(max_rejects, rejects_reason, stop_on_warnings),
     )
     with session.door() as door:
         if not dry_run:
             _declare(door, upload, declaration)
         try:
             report = upload.send(door)
-        except RowsRejected as rejected:
+        except (RowsRejected, WarningsFound) as rejected:
             if rejected.report is not None:
                 if not session.as_json:
                     session.show(None, report_lines(rejected.report, rejects, schema=False))

@@ -30,7 +30,7 @@ from baybridge.cli.token import token, whoami
 from baybridge.cli.umbrella import umbrella
 from baybridge.cli.user import user
 from baybridge.cli.who_has import who_has
-from baybridge.client import RowsRejected
+from baybridge.client import RowsRejected, WarningsFound
 from baybridge.errors import Advice, BaybridgeError, Invalid
 
 USAGE: Final = 2
@@ -87,7 +87,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _failed(error: BaybridgeError, arguments: Sequence[str]) -> int:
     if "--json" in arguments:
-        report = error.report if isinstance(error, RowsRejected) else None
+        report = error.report if isinstance(error, RowsRejected | WarningsFound) else None
         printing.write_json(printing.problem(error, report))
     else:
         for line in printing.error_lines(error):

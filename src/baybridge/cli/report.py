@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from baybridge.cli.printing import counted, csv_lines, table, write_private
+from baybridge.cli.printing import counted, csv_lines, printable, table, write_private
 from baybridge.cli.session import Session, door_options
 from baybridge.wire.collections import ChangesMadeShape, PublishReport, ReadingShape
 
@@ -94,6 +94,7 @@ def report_lines(report: PublishReport, rejects: Path | None, *, schema: bool) -
             yield f"  The rows and values: baybridge rejects {report.dataset}{pinned} FILE"
         elif rejects is None:
             yield "  The rows and values: --rejects FILE"
+    yield from _warning_lines(report)
     yield from _reading_lines(report.reading)
     for each in report.suspends:
         did = "suspended" if report.published else "suspends"
@@ -123,8 +124,15 @@ def report_lines(report: PublishReport, rejects: Path | None, *, schema: bool) -
         yield from _doubt_lines(report)
 
 
+def _warning_lines(report: PublishReport) -> Iterator[str]:
+    """What is unlike the version before, and which values are new or lost, where they are told."""
+    for each in report.warnings:
+        named = f": {', '.join(each.values)}" if each.values else ""
+        yield printable(f"  warning: {each.message}{named}")
+
+
 def _doubt_lines(report: PublishReport) -> Iterator[str]:
     """The columns of text that nearly have another type: one cell that is mistyped makes a column of dates one of text."""
     for each in report.profile:
         if each.doubt is not None:
-            yield f"  {each.name} is proposed as text: {each.evidence}"
+            yield printable(f"  {each.name} is proposed as text: {each.evidence}")

@@ -217,6 +217,7 @@ ADDRESSES: Final = (
             "schema_is_contract",
             "agreements_affected",
             "rows_rejected",
+            "warnings_found",
             "conflict",
         ),
     ),

@@ -33,6 +33,7 @@ from baybridge.wire.collections import (
     RemarkShape,
     SuspensionShape,
     VersionShape,
+    WarningShape,
 )
 from baybridge.wire.jobs import JobShape, JobsShape
 from baybridge.wire.notices import NoticeShape
@@ -301,6 +302,17 @@ def publish_report(publication: Publication) -> PublishReport:
         rejects_found=publication.rejects_found,
         rejects_allowed=publication.rejects_allowed,
         rejects_kept=publication.rejects_kept,
+        warnings=[
+            WarningShape(
+                rule=each.rule,
+                column=each.column,
+                before=each.before,
+                after=each.after,
+                message=each.message,
+                values=[] if done else list(each.values),
+            )
+            for each in publication.warnings
+        ],
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
@@ -17,9 +16,8 @@ from baybridge.agreements import store as agreement_store
 from baybridge.agreements.affected import Affected, affected
 from baybridge.agreements.agreement import Action, Agreement, act_facts, transition
 from baybridge.agreements.notices import tell, tell_invited
-from baybridge.audit.entry import JSON, Kind, canonical
+from baybridge.audit.entry import JSON, Kind
 from baybridge.audit.log import Draft, Log
-from baybridge.audit.side import Side
 from baybridge.catalog import store as catalog
 from baybridge.catalog.dataset import (
     EVERYTHING,
@@ -33,6 +31,7 @@ from baybridge.catalog.dataset import (
     require_hideable,
     require_published,
 )
+from baybridge.catalog.facts import Facts
 from baybridge.catalog.manifest import Manifest, ManifestObject, Rejects
 from baybridge.catalog.refused import forget_refused
 from baybridge.catalog.schema import Schema
@@ -47,6 +46,8 @@ from baybridge.names import DatasetName
 from baybridge.principals import tokens
 from baybridge.principals.principal import Principal
 from baybridge.principals.store import require_organization
+from baybridge.publish.drift import arriving_of, facts_of, find_drift
+from baybridge.publish.entry import change_facts, reason_side, reject_facts
 from baybridge.publish.rejects import KeepRejects
 from baybridge.publish.rules import (
     nothing_proposed,
@@ -125,11 +126,7 @@ class Publish:
                 hold = None if upload.mode is Mode.REPLACE else turn.enter_context(self.objects.adopting())
                 base = self._base(dataset, upload)
                 outcome = self.room.run(workspace, self._order(dataset, upload, base, workspace))
-                publication = replace(
-                    _publication(name, source, upload, base, outcome),
-                    suspends=self._suspends(dataset, outcome.schema),
-                    same_file_as=self._same_file_as(dataset, source),
-                )
+                publication = self._looked_at(dataset, source, upload, base, outcome)
                 if upload.dry_run:
                     return publication
                 if publication.blocked:
@@ -141,11 +138,14 @@ class Publish:
                 if dataset.schema is None and not outcome.rows_read:
                     raise nothing_proposed(name)
                 require_confirmed(name, upload, publication.suspends)
+                if publication.warnings and upload.stop_on_warnings:
+                    return replace(publication, stopped=True)
                 hold = hold or turn.enter_context(self.objects.adopting())
                 with self._entering_refusals(principal, "publish", name):
                     manifest = self._store(workspace, base, outcome)
-                    rejects = self.rejects.adopt(workspace, outcome.rows_rejected)
-                    return self._make_known(principal, dataset, upload, publication, (manifest, rejects), hold=hold)
+                    rejects, facts = self.rejects.adopt(workspace, outcome.rows_rejected), facts_of(arriving_of(upload.mode, outcome), base)
+                    stored = _Stored(manifest, rejects, facts)
+                    return self._make_known(principal, dataset, upload, publication, stored, hold=hold)
 
     def _declared(self, name: DatasetName, before: Dataset | None, declaration: Declaration) -> Dataset:
         now = self.clock()
@@ -249,7 +249,7 @@ class Publish:
         dataset: Dataset,
         upload: Upload,
         publication: Publication,
-        stored: tuple[Manifest, Rejects | None],
+        stored: _Stored,
         *,
         hold: Hold,
     ) -> Publication:
@@ -257,8 +257,8 @@ class Publish:
 
         An upload can last: who sent it is looked at again.
         """
-        manifest, rejects = stored
-        version = Version(dataset.name, dataset.last + 1, publication.schema, manifest, self.clock(), rejects=rejects)
+        manifest, number, now = stored.manifest, dataset.last + 1, self.clock()
+        version = Version(dataset.name, number, publication.schema, manifest, now, rejects=stored.rejects, facts=stored.facts)
         with self.database.write() as connection:
             hold.keep(connection)
             require_steward(tokens.present(connection, principal, now=self.clock(), counterpart=dataset.name.organization), dataset.name)
@@ -274,7 +274,7 @@ class Publish:
             jobs.enqueue(connection, WARM, {"dataset": str(dataset.name)}, now=version.published, key=f"{WARM}:{dataset.name}")
             for each in suspends:
                 self._suspend(connection, principal, each.agreement)
-            side = self._reason(upload, version)
+            side = reason_side(upload, version, salt=self.entropy(16))
             facts: dict[str, JSON] = {
                 "actor": _actor(principal),
                 "dataset": str(dataset.name),
@@ -282,30 +282,32 @@ class Publish:
                 "original_sha256": manifest.original_sha256,
                 "rows": manifest.rows,
                 "version": version.number,
-                **_change_facts(publication),
-                **_reject_facts(upload, publication, version, side),
+                **change_facts(publication),
+                **reject_facts(upload, publication, version, side),
             }
             entry = self.log.append(connection, Draft(dataset.name.organization, Kind.PUBLICATION, facts, side))
-        return replace(publication, version=version.number, entry=entry, suspends=suspends, rejects_kept=rejects is not None)
+        return replace(publication, version=version.number, entry=entry, suspends=suspends, rejects_kept=stored.rejects is not None)
 
-    def _reason(self, upload: Upload, version: Version) -> Side | None:
-        """Why rows were let go, where any were: free text, so it is kept beside the entry, to be erased with the version or before."""
-        if version.rejects is None or upload.let_go is None:
-            return None
-        said = canonical({"rejects_reason": upload.let_go.reason, "salt": self.entropy(16).hex()})
-        return Side(said, str(version.dataset), version.number)
+    def _looked_at(self, dataset: Dataset, source: Stored, upload: Upload, base: Version | None, outcome: Outcome) -> Publication:
+        """The publication as it would be, held against the version before."""
+        before = self._latest(dataset)
+        return replace(
+            _publication(dataset.name, source, upload, base, outcome),
+            suspends=self._suspends(dataset, outcome.schema),
+            same_file_as=_same_file_as(before, source),
+            warnings=() if before is None else find_drift(before, arriving_of(upload.mode, outcome)),
+        )
 
     def _suspends(self, dataset: Dataset, schema: Schema) -> tuple[Affected, ...]:
         with self.database.read() as connection:
             return _suspends(connection, dataset, schema, self.clock())
 
-    def _same_file_as(self, dataset: Dataset, source: Stored) -> int | None:
-        """The number of the latest version, where it was made from a file of the same bytes."""
+    def _latest(self, dataset: Dataset) -> Version | None:
+        """The version that the upload follows; None where there is none."""
         if not dataset.latest:
             return None
         with self.database.read() as connection:
-            before = catalog.find_version(connection, dataset, dataset.latest)
-        return before.number if before.manifest.original_sha256 == source.sha256 else None
+            return catalog.find_version(connection, dataset, dataset.latest)
 
     def _suspend(self, connection: sa.Connection, principal: Principal, agreement: Agreement) -> None:
         """Suspend an agreement that loses a column, with its entry, in the transaction of the version; both sides are told."""
@@ -325,6 +327,20 @@ class Publish:
 
     def _entering_refusals(self, principal: Principal, act: str, name: DatasetName) -> AbstractContextManager[None]:
         return self.log.entering_refusals(name.organization, {"act": act, "actor": _actor(principal), "dataset": str(name)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What a version is made of, before it is known."""
+
+    manifest: Manifest
+    rejects: Rejects | None
+    facts: Facts
+
+
+def _same_file_as(before: Version | None, source: Stored) -> int | None:
+    """The number of the version before, where it was made from a file of the same bytes."""
+    return None if before is None or before.manifest.original_sha256 != source.sha256 else before.number
 
 
 def _suspends(connection: sa.Connection, dataset: Dataset, schema: Schema, now: datetime) -> tuple[Affected, ...]:
@@ -359,28 +375,6 @@ def _publication(name: DatasetName, source: Stored, upload: Upload, base: Versio
         rejects_found=outcome.rejects_found,
         rejects_allowed=upload.threshold.allows(outcome.rows_read),
     )
-
-
-def _change_facts(publication: Publication) -> dict[str, JSON]:
-    """What the entry says beside the whole: how the version came out of the one before."""
-    if publication.base is None:
-        return {}
-    changes = publication.changes
-    counts: dict[str, JSON] = {"deleted": changes.deleted, "inserted": changes.inserted, "updated": changes.updated}
-    return {"base": publication.base, "changes": counts, "mode": publication.mode.value}
-
-
-def _reject_facts(upload: Upload, publication: Publication, version: Version, side: Side | None) -> dict[str, JSON]:
-    """What the entry says of rows that were let go: how many of how many, up to which threshold, and the hashes of list and reason."""
-    if side is None or version.rejects is None or upload.let_go is None:
-        return {}
-    return {
-        "max_rejects": upload.let_go.said,
-        "rejects_sha256": version.rejects.sha256,
-        "rows_read": publication.rows_read,
-        "rows_rejected": publication.rows_rejected,
-        "side_sha256": hashlib.sha256(side.data).hexdigest(),
-    }
 
 
 def _within(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:

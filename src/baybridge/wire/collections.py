@@ -315,11 +315,26 @@ class ChangesMadeShape(Shape, frozen=True, kw_only=True):
     unmatched: int
 
 
+class WarningShape(Shape, frozen=True, kw_only=True):
+    """One thing in which a file is unlike the version before, with the figures of both. `message` says it without a value.
+
+    `values` are those that are new or lost, only ever sent to whoever uploaded the file, and before it was published.
+    """
+
+    rule: str
+    column: str | None
+    before: int | float | str | None
+    after: int | float | str | None
+    message: str
+    values: list[str]
+
+
 class PublishReport(Shape, frozen=True, kw_only=True):
     """What a publication did, or with `dry_run` would do. Rows read = rows loaded + rows rejected.
 
     `same_file_as` is the version before, where it was made from a file of the same bytes. `rejects` are the first of `rejects_found`; up
-    to `rejects_allowed` rows are let go. `rejects_kept` says that the server keeps all of them for the steward.
+    to `rejects_allowed` rows are let go. `rejects_kept` says that the server keeps all of them for the steward. `warnings` say what is
+    unlike the version before.
     """
 
     dataset: str
@@ -342,3 +357,4 @@ class PublishReport(Shape, frozen=True, kw_only=True):
     rejects_found: int = 0
     rejects_allowed: int = 0
     rejects_kept: bool = False
+    warnings: list[WarningShape] = msgspec.field(default_factory=list)

@@ -87,6 +87,7 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
     format: str | None = None,  # noqa: A002 -- the parameter's name
     max_rejects: int | str | None = None,
     rejects_reason: str | None = None,
+    stop_on_warnings: bool = False,
     if_match: str | None = None,
 ) -> Call[PublishReport]:
     """Send a file as the dataset's next version, as it is read. Raise RowsRejected, with the report, where cells do not fit.
@@ -97,7 +98,8 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
     where it is not, nothing is changed. `format` is csv, ndjson, json, parquet or xlsx; without it the end of a file's name tells, and
     CSV is what is left. `sheet` names one of a workbook that has several. `reading` says how the file is read where it is not plain
     CSV, as `{"encoding": "windows-1252"}`, and `accept_reading` takes what a dry run proposes. Up to `max_rejects` rows that do not fit,
-    a number or a percentage as `"0.5%"`, are left out for the `rejects_reason`. `if_match` is the dataset's `etag` that
+    a number or a percentage as `"0.5%"`, are left out for the `rejects_reason`. `stop_on_warnings` raises WarningsFound, with the report,
+    where the file is unlike the version before. `if_match` is the dataset's `etag` that
     the version is to follow.
     """
     if any("," in each for each in (*null, *key)):
@@ -115,6 +117,7 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
         "accept_reading": "true" if accept_reading else "",
         "max_rejects": "" if max_rejects is None else str(max_rejects),
         "rejects_reason": rejects_reason or "",
+        "stop_on_warnings": "true" if stop_on_warnings else "",
         **(reading or {}),
     }
     return Call(

@@ -9,6 +9,7 @@ from typing import Final
 
 import duckdb
 
+from baybridge.catalog.facts import LONGEST_CODE, MOST_CODES
 from baybridge.catalog.schema import DEFAULT_NULL_WORDS, Column, Schema
 from baybridge.data.ingest import lexical
 from baybridge.data.ingest.formats import Format, open_source
@@ -41,6 +42,7 @@ class ColumnProfile:
     a number would lose; `longest_digits` is the length of the longest cell of digits alone. Lengths are in characters, None without cells.
     `integer_digits` and `fraction_digits` are the most seen before and after the point in cells that prove a number. `given` is the type
     that the file's format proves, if any; a format's texts still prove dates and times. `against` are the rows of `doubt`.
+    `values` are the different cells, where they are few and short.
     """
 
     name: str
@@ -61,6 +63,7 @@ class ColumnProfile:
     fraction_digits: int
     given: ColumnType | None = None
     against: tuple[int, ...] = ()
+    values: tuple[str, ...] | None = None
 
     @property
     def proposed(self) -> ColumnType:
@@ -188,6 +191,11 @@ _FACTS: Final = """
     digits=lexical.is_digits("v"),
     kind=kind_proven("v"),
 )
+_VALUES: Final = """
+    SELECT place, list(v ORDER BY v) FROM different
+    WHERE list_contains($places::INTEGER[], place::INTEGER) AND v IS NOT NULL AND NOT list_contains($null_words::VARCHAR[], v)
+    GROUP BY place
+"""
 _COUNTS: Final = """
     SELECT coalesce(sum(n) FILTER (place = 0), 0)::BIGINT, coalesce(sum(n * strlen(replace(v, '"', ''))), 0)::BIGINT FROM different
 """
@@ -206,12 +214,12 @@ def _different_sql(source: Source) -> str:
 def _profile_columns(
     connection: duckdb.DuckDBPyConnection, source: Source, null_words: tuple[str, ...], *, rows: int
 ) -> tuple[ColumnProfile, ...]:
-    found = {
-        place: facts
-        for place, *facts in connection.execute(_FACTS, {"null_words": list(null_words) if source.has_null_words else []}).fetchall()
-    }
+    words = {"null_words": list(null_words) if source.has_null_words else []}
+    found = {place: facts for place, *facts in connection.execute(_FACTS, words).fetchall()}
+    few = [place for place, facts in found.items() if facts[1] <= MOST_CODES and facts[3] <= LONGEST_CODE]
+    values = {place: tuple(texts) for place, texts in connection.execute(_VALUES, {"places": few, **words}).fetchall()}
     columns = []
     for place, name in enumerate(source.names):
         cells, *facts = found.get(place, _NO_CELLS)
-        columns.append(ColumnProfile(name, cells, rows - cells, *(*facts, source.proposed.get(name))))
+        columns.append(ColumnProfile(name, cells, rows - cells, *(*facts, source.proposed.get(name), (), values.get(place))))
     return tuple(columns)

@@ -1,4 +1,4 @@
-"""Rejects that are kept: with a version that let rows go, and of each dataset's latest upload that was refused."""
+"""Rejects that are kept, with a version or of a dataset's latest refused upload; and what is remembered of a version's columns."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.add_column("versions", sa.Column("rejected", sa.BigInteger, nullable=False, server_default="0"))
     op.add_column("versions", sa.Column("rejects_sha256", sa.Text))
     op.add_column("versions", sa.Column("rejects_size", sa.BigInteger))
+    op.add_column("versions", sa.Column("facts", sa.Text))
     op.create_table(
         "refused_uploads",
         sa.Column("dataset", sa.Text, sa.ForeignKey("datasets.name"), primary_key=True),
