@@ -175,7 +175,9 @@ def test_a_dataset_is_declared_with_what_is_said_and_defaults_for_the_rest(stewa
     assert steward.get(f"{COLLECTIONS}/{fresh}").json() == told
     assert said(steward.get(f"{COLLECTIONS}/{fresh}/schema")) == (404, "not_found")
     assert steward.get(f"{COLLECTIONS}/{fresh}/versions").json() == {"id": fresh, "versions": [], "links": []}
-    assert said(steward.get(f"{COLLECTIONS}/{fresh}/items")) == (404, "not_found")
+    unread = steward.get(f"{COLLECTIONS}/{fresh}/items")
+    assert said(unread) == (404, "not_found")
+    assert unread.json()["next_command"] == f"baybridge publish {fresh} FILE --dry-run"
 
 
 def test_declaring_again_changes_what_is_said_and_null_leaves_the_rest(steward: httpx2.Client, fresh: str) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import sqlite3
 import stat
@@ -24,6 +25,7 @@ from conftest import FLIGHTS, Server, World, make_world, serving
 from baybridge.cli.main import baybridge as command_line
 from baybridge.cli.main import run
 from baybridge.cli.printing import csv_lines, printable, table
+from baybridge.terms.masks import MASKS
 from baybridge.terms.terms import Terms
 from baybridge.wire.terms import TermsShape
 
@@ -149,6 +151,12 @@ def test_every_command_has_json_and_help_and_no_option_takes_a_secret(path: tupl
     assert not names & {"--token", "--secret", "--password", "--key-file"}
     assert ALL[path].help
     assert all(each.help for each in options)
+
+
+def test_the_help_of_a_request_names_every_mask() -> None:
+    (option,) = (each for each in ALL["agreement", "request"].params if each.name == "masks")
+    assert isinstance(option, click.Option)
+    assert set(MASKS) <= set(re.findall("[a-z]+", option.help or ""))
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
@@ -309,7 +317,7 @@ def test_rejected_cells_go_into_a_file_of_the_uploader_and_not_to_the_terminal(p
 
 
 def test_nothing_is_declared_for_an_upload_that_could_not_be_published(place: Place, tmp_path: Path, bay: Commands) -> None:
-    """Access is fixed when a dataset is declared, so a first try without a schema must not fix it."""
+    """A first try without a schema leaves nothing behind."""
     file, home = tmp_path / "f.csv", ("--home", place.world.root)
     file.write_bytes(b"a\n1\n")
     assert "(schema_unconfirmed)" in bay("publish", "bts.first", file, *home).err
@@ -322,6 +330,29 @@ def test_nothing_is_declared_for_an_upload_that_could_not_be_published(place: Pl
     other = bay("publish", "bts.first", file, "--access", "agreement", *home)
     assert (other.code, "(conflict)" in other.err) == (8, True)
     assert len(bay("show", "bts.first", "--json", *home).json()["versions"]) == 1
+
+
+UNFIT = {"rows_rejected": b"n\n1\nx,2\n", "reading_unconfirmed": b"a;b\n1;2\n", "schema_unconfirmed": b"n\n"}
+
+
+@pytest.mark.parametrize("door", ["home", "server"])
+@pytest.mark.parametrize("code", UNFIT)
+def test_a_first_file_that_does_not_fit_fixes_nothing(place: Place, tmp_path: Path, bay: Commands, code: str, door: str) -> None:
+    """What its first try said of a dataset is said anew with the next: title, access, key and schema."""
+    file, schema = tmp_path / "f.csv", tmp_path / "schema.json"
+    name, at = f"bts.unfit_{door}_{code}", ("--home", place.world.root) if door == "home" else place.as_("bts", "steward")
+    file.write_bytes(UNFIT[code])
+    first = bay("publish", name, file, "--accept-schema", "--access", "public", "--title", "Wrong", *at)
+    assert first.code != 0
+    assert f"({code})" in first.err
+    assert f"{name} is declared and has no version yet: with the next try everything can be said anew." in first.err.splitlines()
+    file.write_bytes(b"code,n\n007,1\n")
+    schema.write_text(json.dumps({"fields": [{"name": "code", "type": "string"}, {"name": "n", "type": "integer"}]}))
+    again = bay("publish", name, file, "--schema", schema, "--access", "agreement", "--title", "Right", *at)
+    assert again.code == 0, again.err
+    shown = bay("show", name, "--json", *at).json()
+    assert (shown["collection"]["access"], shown["collection"]["title"]) == ("agreement", "Right")
+    assert [each["version"] for each in shown["versions"]] == [1]
 
 
 def test_a_given_schema_is_the_contract(place: Place, tmp_path: Path, bay: Commands) -> None:

@@ -236,6 +236,7 @@ def test_life_is_evaluated_at_each_request(agreed: World, analyst: httpx2.Client
         ({"filter": 'carrier = "UA"'}, "unknown_column", {"parameter": "filter", "column": 11, "hint": QUOTES}),
         ({"filter": "carrier = UA"}, "unknown_column", {"parameter": "filter", "column": 11, "hint": QUOTES}),
         ({"propertys": "delay"}, "unknown_parameter", {"parameter": "propertys", "hint": "properties"}),
+        ({"purpose": "audit"}, "unknown_parameter", {"parameter": "purpose", "hint": "Send it as the header Baybridge-Purpose."}),
         ({"limit": "0"}, "invalid_request", {"parameter": "limit"}),
         ({"limit": "10001"}, "invalid_request", {"parameter": "limit"}),
         ({"limit": "ten"}, "invalid_request", {"parameter": "limit"}),

@@ -496,17 +496,24 @@ def test_the_empty_word_is_never_asked_for(world: World, null_words: list[str]) 
     assert {row[0] for row in read(world, 1, name=name)[1]} == set(wanted)
 
 
-def test_access_is_fixed_when_a_dataset_is_declared(world: World) -> None:
-    declare(world, FLIGHTS_NAME, access=Access.PUBLIC)
-    declare(world, FLIGHTS_NAME, access=Access.PUBLIC, title="Flights")
-    declare(world, FLIGHTS_NAME)
+@pytest.mark.parametrize(("access", "other"), [(Access.PUBLIC, Access.AGREEMENT), (Access.AGREEMENT, Access.PUBLIC)])
+def test_access_is_fixed_by_the_first_version(world: World, access: Access, other: Access) -> None:
+    name = DatasetName("bts", "mended")
+
+    def now() -> Access:
+        return world.exchange.catalog.describe(LOCAL_OPERATOR, name).dataset.access
+
+    declare(world, name)
+    assert now() is Access.AGREEMENT, "nothing is public unless it is said"
+    for said in (other, access):
+        declare(world, name, access=said)
+        declare(world, name, title="Mended")
+        assert now() is said
+    assert send(world, b"n\n1\nx\n", name=name, accept_schema=True).version == 1
+    declare(world, name, access=access)
     database = stored(world.root)
-    assert refused(lambda: declare(world, FLIGHTS_NAME, access=Access.AGREEMENT)).code == "conflict"
+    assert refused(lambda: declare(world, name, access=other)).code == "conflict"
     assert stored(world.root) == database
-    other = DatasetName("bts", "other")
-    declare(world, other)
-    assert world.exchange.catalog.describe(LOCAL_OPERATOR, other).dataset.access is Access.AGREEMENT, "nothing is public unless it is said"
-    assert refused(lambda: declare(world, other, access=Access.PUBLIC)).code == "conflict"
 
 
 def test_a_schema_does_not_change_under_versions(flights: World) -> None:

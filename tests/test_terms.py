@@ -20,7 +20,7 @@ from baybridge.terms.codes import CodeList
 from baybridge.terms.columns import ColumnType
 from baybridge.terms.history import History
 from baybridge.terms.masks import MASKS, check_mask, parse_mask
-from baybridge.terms.terms import Terms
+from baybridge.terms.terms import Terms, check_terms
 from baybridge.wire.terms import CodeListShape, TermsShape
 
 GOLDEN_SHAPE: dict[str, Any] = {
@@ -340,3 +340,27 @@ def test_terms_that_contradict_themselves_are_refused(change: dict[str, Any]) ->
     with pytest.raises(BaybridgeError) as refused:
         Terms.parse(TermsShape(**GOLDEN_SHAPE | change))
     assert refused.value.code in {"terms_invalid", "invalid_request"}
+
+
+def test_authorities_that_are_both_missing_are_asked_for_at_once() -> None:
+    with pytest.raises(Invalid) as refused:
+        Terms.parse(TermsShape(**GOLDEN_SHAPE | {"provider_authority": " ", "consumer_authority": ""}))
+    assert [place.parameter for place in refused.value.places] == ["provider_authority", "consumer_authority"]
+
+
+@pytest.mark.parametrize("text", ["2026-01-01", "2026-01-01T00:00:00", "soon"])
+def test_an_instant_without_its_zone_is_refused_with_the_rule_and_the_way_to_write_it(text: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        Terms.parse(TermsShape(**GOLDEN_SHAPE | {"start": text}))
+    advice = refused.value.advice
+    assert (bool(advice.rule), advice.who_can_change) == (True, "you")
+    assert advice.next_step == "Write start as 2027-01-31T00:00:00-05:00, or with Z for UTC."
+
+
+@pytest.mark.parametrize(("name", "hint"), [("home.city", "A struct is released whole: name home."), ("hom", "home"), ("tags.first", None)])
+def test_a_field_is_not_released_alone_and_is_told_what_is(name: str, hint: str | None) -> None:
+    columns = {"home": ColumnType.parse("struct(city text)"), "tags": ColumnType.parse("list(text)")}
+    terms = Terms.parse(TermsShape(**GOLDEN_SHAPE | {"columns": [name], "masks": {}, "code_lists": {}, "row_filter": None}))
+    with pytest.raises(Invalid) as refused:
+        check_terms(terms, columns)
+    assert [(place.parameter, place.hint) for place in refused.value.places] == [("columns", hint)]

@@ -197,8 +197,8 @@ def require_hideable(dataset: Dataset) -> Dataset:
         f"{dataset.name} is public, and cannot be hidden.",
         advice=Advice(
             rule="What everyone may read, everyone may know of.",
-            who_can_change="nobody",
-            next_step="Declare another dataset, with access by agreement, and hide that.",
+            who_can_change=f"a steward of {dataset.name.organization}",
+            next_step="Give it access by agreement while it has no version, or hide another dataset.",
         ),
     )
 

@@ -312,8 +312,23 @@ def _version_row(connection: sa.Connection, dataset: Dataset, number: int | None
     """The row of that version, or of the latest; where all are withdrawn, of the last that there was."""
     wanted = (dataset.latest or dataset.last) if number is None else number
     if not 1 <= wanted <= dataset.last:
-        raise NotFound("not_found", f"{dataset.name} has no version {number}." if dataset.last else f"{dataset.name} has no version yet.")
+        raise _no_version(dataset, number)
     return connection.execute(sa.select(*_VERSION).where(VERSIONS.c.dataset == str(dataset.name), VERSIONS.c.number == wanted)).one()
+
+
+def _no_version(dataset: Dataset, number: int | None) -> NotFound:
+    if dataset.last:
+        return NotFound("not_found", f"{dataset.name} has no version {number}.")
+    return NotFound(
+        "not_found",
+        f"{dataset.name} has no version yet.",
+        advice=Advice(
+            rule="Rows are read of a version, and the steward has not published one.",
+            who_can_change=f"a steward of {dataset.name.organization}",
+            next_step="Publish a file as its first version, or come back when there is one.",
+            next_command=f"baybridge publish {dataset.name} FILE --dry-run",
+        ),
+    )
 
 
 def _effective(dataset: State, version: State) -> State:

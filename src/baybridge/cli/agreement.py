@@ -15,6 +15,7 @@ from baybridge.cli.session import Door, Session, door_options, read_json
 from baybridge.wire.agreements import AgreementShape, AgreementsShape
 from baybridge.wire.terms import TermsShape
 
+_MASKS = "pseudonym, redact, null, year, month, prefix(3), round(-2), bucket(0,18,65), generalize(LIST) (with --file, which holds the list)"
 terms_file = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
@@ -28,9 +29,7 @@ def agreement() -> None:
 @click.option("--dataset", metavar="ORG.NAME", help="The dataset.")
 @click.option("--columns", metavar="A,B", help="The columns to be released, in this order.")
 @click.option("--filter", "row_filter", metavar="CQL2", help="The rows to be released: \"origin = 'JFK'\". [default: all]")
-@click.option(
-    "--mask", "masks", multiple=True, metavar="COLUMN=MASK", help="In place of a column's values: null, prefix(3), ...; repeatable."
-)
+@click.option("--mask", "masks", multiple=True, metavar="COLUMN=MASK", help=f"In place of a column's values: {_MASKS}; repeatable.")
 @click.option("--purpose", "purposes", multiple=True, metavar="CODE", help="What the rows are for; repeatable.")
 @click.option("--provider-authority", metavar="TEXT", help="The law under which the provider may give the rows.")
 @click.option("--consumer-authority", metavar="TEXT", help="The law under which the consumer may have them.")

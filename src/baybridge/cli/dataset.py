@@ -15,7 +15,7 @@ from baybridge.cli.printing import counted, table, told, write_private
 from baybridge.cli.report import report_lines, write_rejects
 from baybridge.cli.session import Door, Session, door_options, read_json
 from baybridge.client import RowsRejected, WarningsFound
-from baybridge.errors import CODES, Advice, Conflict, NotFound
+from baybridge.errors import CODES, Advice, BaybridgeError, Conflict, NotFound
 from baybridge.wire.collections import CollectionsShape, DeclareRequest, PublishReport, VersionShape
 from baybridge.wire.formats import Format, format_of_name
 
@@ -96,9 +96,7 @@ class _Upload:
 )
 @click.option("--title", help="The dataset's title.")
 @click.option("--description", help="What the dataset is.")
-@click.option(
-    "--access", type=click.Choice(["public", "agreement"]), help="Who may read; fixed when the dataset is declared. [default: agreement]"
-)
+@click.option("--access", type=click.Choice(["public", "agreement"]), help="Who may read; fixed by the first version. [default: agreement]")
 @click.option("--hidden", is_flag=True, help="Hide it from all but its own agency and whom `hide --invite` names.")
 @click.option(
     "--rejects", type=click.Path(dir_okay=False, path_type=Path), help="Write the cells that do not fit to this CSV file (mode 600)."
@@ -156,15 +154,16 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
         *(max_rejects, rejects_reason, stop_on_warnings),
     )
     with session.door() as door:
-        if not dry_run:
-            _declare(door, upload, declaration)
+        new = not dry_run and _declare(door, upload, declaration)
         try:
             report = upload.send(door)
-        except (RowsRejected, WarningsFound) as rejected:
-            if rejected.report is not None:
+        except BaybridgeError as error:
+            if isinstance(error, RowsRejected | WarningsFound) and error.report is not None:
                 if not session.as_json:
-                    session.show(None, report_lines(rejected.report, rejects, schema=False))
-                write_rejects(session, rejects, rejected.report)
+                    session.show(None, report_lines(error.report, rejects, schema=False))
+                write_rejects(session, rejects, error.report)
+            if new:
+                session.note(f"{dataset} is declared and has no version yet: with the next try everything can be said anew.")
             raise
         session.show(report, report_lines(report, rejects, schema=accept_schema))
         if rejects is not None and report.published and report.rejects_kept:
@@ -250,30 +249,21 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip())
 
 
-def _declare(door: Door, upload: _Upload, declaration: DeclareRequest) -> None:
-    """Make the dataset known before its first version, or say of it what was given.
+def _declare(door: Door, upload: _Upload, declaration: DeclareRequest) -> bool:
+    """Make the dataset known before its first version, or say of it what was given. Give whether it is new.
 
-    Access is fixed by this act, so nothing is declared for an upload that could not be published.
+    Nothing is declared for an upload that could not be published, and all that is said here can be said anew until a version is.
     """
-    said = declaration != DeclareRequest()
+    new = False
     try:
-        declared = door.collection(upload.dataset)
+        door.collection(upload.dataset)
     except NotFound:
         if not upload.accept_schema and declaration.schema is None:
             raise _unconfirmed(upload.dataset) from None
-        declared, said = None, True
-    if said and not (declared is not None and declaration.access not in (None, declared.access)):
+        new = True
+    if new or declaration != DeclareRequest():
         door.declare(upload.dataset, declaration)
-    elif said:
-        raise Conflict(
-            "conflict",
-            f"{upload.dataset} is declared with another access.",
-            advice=Advice(
-                rule="Access is fixed when a dataset is declared.",
-                who_can_change="nobody",
-                next_step="Leave --access out, or name another dataset.",
-            ),
-        )
+    return new
 
 
 def _unconfirmed(dataset: str) -> Conflict:

@@ -114,7 +114,9 @@ def parameters(request: Request) -> dict[str, str]:
 
     Raise Invalid for an unknown one (`unknown_parameter`, with the nearest) and for one given twice.
     """
-    known = sorted(each.name for each in address_of(request).parameters if each.place == "query")
+    taken = address_of(request).parameters
+    known = sorted(each.name for each in taken if each.place == "query")
+    headers = {each.name.lower().removeprefix("baybridge-"): each.name for each in taken if each.place == "header"}
     read: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in known:
@@ -126,12 +128,17 @@ def parameters(request: Request) -> dict[str, str]:
                     who_can_change="you",
                     next_step=f"Parameters here: {', '.join(known) or 'none'}.",
                 ),
-                places=(Place(name[:100], "no such parameter", hint=nearest(name[:100], known)),),
+                places=(Place(name[:100], "no such parameter", hint=_instead(name[:100], known, headers)),),
             )
         if name in read:
             raise Invalid("invalid_request", f"{name} is given twice.", places=(Place(name, "given twice"),))
         read[name] = value
     return read
+
+
+def _instead(name: str, known: list[str], headers: dict[str, str]) -> str | None:
+    """Where what was meant most likely is said."""
+    return f"Send it as the header {headers[name.lower()]}." if name.lower() in headers else nearest(name, known)
 
 
 def yes(given: dict[str, str], parameter: str) -> bool:

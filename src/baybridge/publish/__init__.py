@@ -83,7 +83,7 @@ class Publish:
     rejects: KeepRejects
 
     def declare(self, principal: Principal, name: DatasetName, declaration: Declaration) -> Dataset:
-        """Make a dataset known, or change what is said of it. Its schema is fixed by its first version, and its access when it is made."""
+        """Make a dataset known, or change what is said of it. Its first version fixes its schema and its access."""
         with self._entering_refusals(principal, "declare", name), self.database.write() as connection:
             require_steward(principal, name)
             require_organization(connection, name.organization)
@@ -163,18 +163,21 @@ class Publish:
                     next_command=f"baybridge publish {name} FILE --schema SCHEMA --schema-change",
                 ),
             )
-        if declaration.access not in (None, before.access):
+        if declaration.access not in (None, before.access) and before.last:
             raise Conflict(
                 "conflict",
-                f"{name} is declared with access {before.access}.",
+                f"{name} has versions, and they are published with access {before.access}.",
                 advice=Advice(
-                    rule="Access is fixed when a dataset is declared.", who_can_change="nobody", next_step="Declare another dataset."
+                    rule="Access is fixed by the first version.",
+                    who_can_change="nobody",
+                    next_step="Leave access out, or publish as another dataset.",
                 ),
             )
         return replace(
             before,
             title=before.title if declaration.title is None else parse_title(declaration.title),
             description=before.description if declaration.description is None else parse_description(declaration.description),
+            access=declaration.access or before.access,
             schema=before.schema if declaration.schema is None else declaration.schema,
             updated=now,
             hidden=before.hidden if declaration.hidden is None else declaration.hidden,

@@ -18,7 +18,7 @@ from baybridge.errors import Advice, Invalid, Place
 from baybridge.names import DatasetName, nearest, parse_organization, parse_purpose
 from baybridge.terms import cql2
 from baybridge.terms.codes import CodeList
-from baybridge.terms.columns import ColumnType
+from baybridge.terms.columns import ColumnType, column_of
 from baybridge.terms.history import History
 from baybridge.terms.masks import Generalize, Mask, Plain, check_mask, parse_mask
 from baybridge.wire.terms import TermsShape
@@ -77,6 +77,7 @@ class Terms:
         _require(bool(purposes), "purposes", "At least one purpose is named.")
         start, end = parse_instant(shape.start, parameter="start"), parse_instant(shape.end, parameter="end")
         _require(start < end, "end", "The end is after the start.")
+        provider_authority, consumer_authority = _authorities(shape)
         domain = shape.pseudonym_domain
         _require(domain is None or shape.linkage, "linkage", "A pseudonym domain is named only where linkage is allowed.")
         return cls(
@@ -85,8 +86,8 @@ class Terms:
             row_filter=None if shape.row_filter is None else cql2.parse(shape.row_filter),
             masks=masks,
             purposes=purposes,
-            provider_authority=_text(shape.provider_authority, "provider_authority"),
-            consumer_authority=_text(shape.consumer_authority, "consumer_authority"),
+            provider_authority=provider_authority,
+            consumer_authority=consumer_authority,
             start=start,
             end=end,
             history=History.parse(shape.history),
@@ -164,13 +165,19 @@ def check_terms(terms: Terms, columns: Mapping[str, ColumnType]) -> None:
                 "unknown_column",
                 f'The dataset has no column "{name}".',
                 advice=Advice(next_step=f"Read the dataset's schema at /api/v1/collections/{terms.dataset}/schema."),
-                places=(Place("columns", "no such column", hint=nearest(name, columns)),),
+                places=(Place("columns", "no such column", hint=_instead(name, columns)),),
             )
     for name, mask in terms.masks:
         check_mask(mask, columns[name], name=name)
     if terms.row_filter is not None:
         cql2.check(terms.row_filter, columns)
     _require(len(terms.canonical()) <= MAX_TERMS_BYTES, "columns", f"Terms are at most {MAX_TERMS_BYTES} bytes.")
+
+
+def _instead(name: str, columns: Mapping[str, ColumnType]) -> str | None:
+    """What most likely was meant by a name that is no column's."""
+    column = column_of(name, columns)
+    return nearest(name, columns) if column == name else f"A struct is released whole: name {column}."
 
 
 def require_ahead(terms: Terms, now: datetime) -> None:
@@ -189,6 +196,11 @@ def parse_instant(text: str, *, parameter: str) -> datetime:
         raise Invalid(
             "invalid_request",
             f"{parameter} is not an instant with a time zone.",
+            advice=Advice(
+                rule="An instant names its time zone, so that both sides mean the same moment.",
+                who_can_change="you",
+                next_step=f"Write {parameter} as 2027-01-31T00:00:00-05:00, or with Z for UTC.",
+            ),
             places=(Place(parameter, "Write it as 2027-01-31T00:00:00-05:00 or with Z."),),
         )
     return in_utc
@@ -221,18 +233,25 @@ def _days(number: int | None) -> int | None:
     return number
 
 
-def _text(text: str, parameter: str) -> str:
-    _require(
-        bool(text.strip()) and len(text) <= MAX_TEXT and text.isprintable(), parameter, f"A printable text of 1 to {MAX_TEXT} characters."
-    )
-    return text.strip()
+def _authorities(shape: TermsShape) -> tuple[str, str]:
+    """The law of the provider and of the consumer. Where neither is said, both are asked for at once."""
+    said = {"provider_authority": shape.provider_authority, "consumer_authority": shape.consumer_authority}
+    wrong = [name for name, text in said.items() if not text.strip() or len(text) > MAX_TEXT or not text.isprintable()]
+    if wrong:
+        raise _broken(f"An authority is a printable text of 1 to {MAX_TEXT} characters.", *wrong)
+    return shape.provider_authority.strip(), shape.consumer_authority.strip()
 
 
 def _require(holds: bool, parameter: str, rule: str, *, hint: str | None = None) -> None:  # noqa: FBT001 -- it asserts a fact, it does not switch behaviour
     if not holds:
-        raise Invalid(
-            "terms_invalid",
-            f"The terms break a rule: {rule}",
-            advice=Advice(rule=rule, who_can_change="whoever writes the terms", next_step=f"Correct {parameter} and send the terms again."),
-            places=(Place(parameter, rule, hint=hint),),
-        )
+        raise _broken(rule, parameter, hint=hint)
+
+
+def _broken(rule: str, *parameters: str, hint: str | None = None) -> Invalid:
+    step = f"Correct {' and '.join(parameters)} and send the terms again."
+    return Invalid(
+        "terms_invalid",
+        f"The terms break a rule: {rule}",
+        advice=Advice(rule=rule, who_can_change="whoever writes the terms", next_step=step),
+        places=tuple(Place(parameter, rule, hint=hint) for parameter in parameters),
+    )

@@ -17,12 +17,16 @@ _TRUE: Final = frozenset({"1", "true"})
 
 @dataclass(slots=True)
 class Facts:
-    """The last row and column that hold a value, and how many there are of the others. `uncomputed` formulas have no value stored."""
+    """The last row and column that hold a value, and how many there are of the others.
+
+    `uncomputed` formulas have no value stored, the first of them in the cell `first_uncomputed`.
+    """
 
     rows: int = 0
     columns: int = 0
     formulas: int = 0
     uncomputed: int = 0
+    first_uncomputed: str | None = None
     hidden_rows: int = 0
     hidden_columns: int = 0
     merged: int = 0
@@ -35,6 +39,7 @@ class _Count:
         self.facts = Facts()
         self._row = 0
         self._column = 0
+        self._cell: str | None = None
         self._formula = False
         self._value = False
         self._within = False
@@ -47,6 +52,7 @@ class _Count:
         elif element == "c":
             found = _REFERENCE.fullmatch(attributes.get("r", ""))
             self._column = _column(found[1]) if found else self._column + 1
+            self._cell = found[0] if found else None
             self._formula = self._value = False
         elif element in {"v", "is"}:
             self._within = True
@@ -67,7 +73,9 @@ class _Count:
             self._within = False
         elif element == "c":
             self.facts.formulas += self._formula
-            self.facts.uncomputed += self._formula and not self._value
+            if self._formula and not self._value:
+                self.facts.uncomputed += 1
+                self.facts.first_uncomputed = self.facts.first_uncomputed or self._cell
             if self._value:
                 self.facts.rows = max(self.facts.rows, self._row)
                 self.facts.columns = max(self.facts.columns, self._column)

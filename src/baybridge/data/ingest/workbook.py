@@ -169,7 +169,8 @@ def _require_readable(facts: Facts) -> None:
     if facts.rows * facts.columns > _MAX_BOX:
         raise over_limits(f"The sheet spans more than {_MAX_BOX:,} cells.")
     if facts.uncomputed:
-        what = f"{facts.uncomputed:,} formulas have no computed value in the file"
+        where = f", the first in cell {facts.first_uncomputed}" if facts.first_uncomputed else ""
+        what = f"{facts.uncomputed:,} formulas have no computed value in the file{where}"
         raise _refuse(what, "Open the workbook in Excel or LibreOffice, let it compute, and save it.")
 
 
