@@ -78,11 +78,7 @@ class KeepRejects:
         facts = _facts(principal, name) | {"version": number}
         with self.log.entering_refusals(name.organization, facts | {"act": "read_rejects"}):
             require_steward(principal, name)
-            with self.database.read() as connection:
-                rejects = _found(connection, catalog.require(connection, name, EVERYTHING), number)
-        with self.workspaces.one() as workspace:
-            (path,) = self.objects.fetch([rejects.sha256], workspace)
-            data = path.read_bytes()
+            rejects, data = self._fetched(name, number)
 
         def still(connection: sa.Connection, now: datetime) -> bool:
             named = _named(connection, catalog.require(connection, name, EVERYTHING), number)
@@ -93,6 +89,14 @@ class KeepRejects:
         if entry is None:
             raise _none(name, number)
         return HandedOut(data, entry)
+
+    def _fetched(self, name: DatasetName, number: int | None) -> tuple[Rejects, bytes]:
+        """What is named now, and its bytes: nobody collects it in between."""
+        with self.workspaces.one() as workspace, self.objects.adopting():
+            with self.database.read() as connection:
+                rejects = _found(connection, catalog.require(connection, name, EVERYTHING), number)
+            (path,) = self.objects.fetch([rejects.sha256], workspace)
+            return rejects, path.read_bytes()
 
     def expire(self) -> None:
         """Forget refused uploads after their days; their objects are collected as garbage."""
