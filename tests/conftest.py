@@ -31,6 +31,7 @@ from baybridge.exchange import Exchange
 from baybridge.names import DatasetName
 from baybridge.principals.principal import LOCAL_OPERATOR, Principal
 from baybridge.publish import Declaration, Publication, Upload
+from baybridge.publish.threshold import parse_let_go
 from baybridge.wire.terms import TermsShape
 
 SLOW_MACHINE = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
@@ -120,13 +121,20 @@ class World:
         access: str = "agreement",
         schema: Mapping[str, object] | None = None,
         null_words: tuple[str, ...] = ("", "NA"),
+        max_rejects: str | None = None,
     ) -> Publication:
         name = DatasetName.parse(dataset)
         steward = self.person(name.organization, "steward")
         given = None if schema is None else parse_table_schema(schema)
         self.exchange.publish.declare(steward, name, Declaration(title=name.name, access=Access(access), schema=given))
-        upload = Upload(chunks=[data], null_words=null_words, key=key, accept_schema=True, dry_run=False)
+        let_go = None if max_rejects is None else parse_let_go(max_rejects, "Typed by hand")
+        upload = Upload(chunks=[data], null_words=null_words, key=key, accept_schema=True, dry_run=False, let_go=let_go)
         return self.exchange.publish.publish(steward, name, upload)
+
+    def publish_and_let_go(self, dataset: str) -> None:
+        """A version that let a row go, and after it an upload that was refused."""
+        self.publish(dataset, b"number\n1\nx\n", schema={"fields": [{"name": "number", "type": "integer"}]}, max_rejects="1")
+        assert self.publish(dataset, b"number\ny\n").blocked
 
     def terms(self, **changes: object) -> TermsShape:
         """Terms on bts.flights for dot, in force now, with what is changed."""

@@ -211,6 +211,8 @@ def test_a_version_is_published_served_and_purged_with_its_objects_in_a_bucket(s
         extracts = [path.name for path in world.exchange.home.extracts.rglob("*") if path.is_file()]
         assert sorted(Path(each).suffix for each in extracts) == [".duckdb", ".lock"], "no copy of an object stays on the node"
         assert not [path for path in world.exchange.home.objects.rglob("*") if path.is_file()]
+    assert world.publish("bts.flights", FLIGHTS + b"9,UA\n").blocked
+    assert b"missing_columns" in world.exchange.rejects.read(LOCAL_OPERATOR, FLIGHTS_NAME, None).data
     world.exchange.withdraw.withdraw(LOCAL_OPERATOR, FLIGHTS_NAME, None, "Published by mistake")
     plan = world.exchange.purge.plan(LOCAL_OPERATOR, FLIGHTS_NAME, None)
     world.exchange.purge.purge(LOCAL_OPERATOR, FLIGHTS_NAME, None, reason="Published by mistake", plan_sha256=plan.sha256)

@@ -139,6 +139,8 @@ def test_every_address_of_the_api_has_a_method() -> None:
             lambda: client.declare("bts.t", DeclareRequest()),
             lambda: client.schema("bts.t"),
             lambda: client.schema("bts.t", 1),
+            lambda: client.rejects("bts.t"),
+            lambda: client.rejects("bts.t", 1),
             lambda: client.versions("bts.t"),
             lambda: client.version("bts.t", 1),
             lambda: client.publish("bts.t", [b"a\n"]),

@@ -120,6 +120,8 @@ CONTRACTS: Final[dict[str, Contract]] = {
     f"GET {DATASET}/versions/{{version}}/diff/{{other}}": Contract(ANALYST, DiffShape),
     f"POST {DATASET}/withdraw": Contract(STEWARD, CollectionShape, REASON),
     f"POST {DATASET}/restore": Contract(STEWARD, CollectionShape),
+    f"GET {DATASET}/rejects": Contract(STEWARD, None),
+    f"GET {DATASET}/versions/{{version}}/rejects": Contract(STEWARD, None),
     f"POST {DATASET}/purge": Contract(STEWARD, PurgeShape, REASON),
     f"POST {DATASET}/versions/{{version}}/withdraw": Contract(STEWARD, VersionShape, REASON),
     f"POST {DATASET}/versions/{{version}}/restore": Contract(STEWARD, VersionShape),
@@ -166,12 +168,14 @@ CONTRACTS: Final[dict[str, Contract]] = {
 }
 
 
-# What is withdrawn or restored here, so that it stays away from what the others read.
+# What is withdrawn, restored or let go here, so that it stays away from what the others read.
 WITHDRAWN: Final = {
     f"POST {DATASET}/withdraw": "bts.to_withdraw",
     f"POST {DATASET}/restore": "bts.withdrawn",
     f"POST {DATASET}/versions/{{version}}/withdraw": "bts.version_to_withdraw",
     f"POST {DATASET}/versions/{{version}}/restore": "bts.version_withdrawn",
+    f"GET {DATASET}/rejects": "bts.let_go",
+    f"GET {DATASET}/versions/{{version}}/rejects": "bts.let_go",
     f"POST {DATASET}/purge": "bts.to_purge",
     f"POST {DATASET}/versions/{{version}}/purge": "bts.version_to_purge",
 }
@@ -237,8 +241,9 @@ def make_stage(root: Path) -> Iterator[Stage]:
     world = make_world(root)
     world.employ("bts", *OFFICERS)
     world.publish("bts.flights", FLIGHTS, key=("flight",))
-    for dataset in WITHDRAWN.values():
+    for dataset in {*WITHDRAWN.values()} - {"bts.let_go"}:
         world.publish(dataset, b"number\n1\n")
+    world.publish_and_let_go("bts.let_go")
     withdraw = world.exchange.withdraw
     for name, number in (("withdrawn", None), ("version_withdrawn", 1), ("to_purge", None), ("version_to_purge", 1)):
         withdraw.withdraw(world.person(*STEWARD), DatasetName("bts", name), number, "because")

@@ -387,10 +387,11 @@ def test_the_facts_of_each_entry_are_those_of_the_page(flights: World, tmp_path:
         changes = client.get("/api/v1/collections/bts.flights/changes?since=1", headers={"baybridge-purpose": "noise-study"})
         assert changes.status_code == 200
         assert client.post(f"/api/v1/agreements/{agreement.id}/revoke", json={"reason": "no"}).status_code == 403
-        changed = server.client(flights.secrets["bts", "steward"]).post(
-            "/api/v1/collections/bts.flights/versions?mode=upsert", content=FLIGHTS, headers={"content-type": "text/csv"}
-        )
+        publishing, versions = server.client(flights.secrets["bts", "steward"]), "/api/v1/collections/bts.flights/versions"
+        let_go = f"{versions}?mode=upsert&max_rejects=1&rejects_reason=no"
+        changed = publishing.post(let_go, content=FLIGHTS + b"8,UA\n", headers={"content-type": "text/csv"})
         assert changed.status_code == 201, changed.text
+        assert publishing.get(f"{versions}/2/rejects").status_code == 200
     exchange, name = flights.exchange, DatasetName("bts", "flights")
     exchange.inbox.require_approvals(admin, "bts", ["counsel"])
     asked = exchange.agree.request(flights.person("dot", "analyst"), flights.terms())

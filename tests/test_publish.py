@@ -366,7 +366,9 @@ def test_a_later_upload_with_other_columns_is_refused_and_leaves_no_trace(flight
         (b"8,UA,N1", None, "missing_columns"),
     ],
 )
-def test_one_row_that_does_not_fit_blocks_all_and_leaves_no_trace(flights: World, line: bytes, column: str | None, rule: str) -> None:
+def test_one_row_that_does_not_fit_blocks_all_and_leaves_no_trace_but_its_rejects(
+    flights: World, line: bytes, column: str | None, rule: str
+) -> None:
     database, kept = stored(flights.root), files(flights.root)
     report = send(flights, FLIGHTS + line + b"\n")
     assert (report.version, report.entry) == (None, None)
@@ -374,7 +376,10 @@ def test_one_row_that_does_not_fit_blocks_all_and_leaves_no_trace(flights: World
     assert report.rows_read == report.rows_loaded + report.rows_rejected == 8
     assert (column, rule) in {(reject.column, reject.rule) for reject in report.rejects}
     assert 8 in {reject.row for reject in report.rejects}
-    assert (stored(flights.root), files(flights.root), left_in_scratch(flights.root)) == (database, kept, [])
+    left = [line for line in stored(flights.root) if not line.startswith('INSERT INTO "refused_uploads"')]
+    (rejects,) = files(flights.root).items() - kept.items()
+    assert rejects[0] == f"objects/{rejects[1][:2]}/{rejects[1]}"
+    assert (left, files(flights.root).keys() - {rejects[0]}, left_in_scratch(flights.root)) == (database, kept.keys(), [])
     assert read(flights, None)[0] == 1
 
 

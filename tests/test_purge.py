@@ -41,7 +41,14 @@ QUESTIONS = BATCH * 2
 """So many are erased in three batches with those of the readers, and a crash may come between two of them."""
 PURGE_AND_DIE = Path(__file__).with_name("launchers") / "purge_and_die.py"
 KEPT = b"id,name,place\n1,Ann,here\n2,Bob,there\n"
-MARKED = KEPT + b"3,%s,here\n4,Cid,%s\n" % (MARKER.encode(), MARKER.encode())
+MARKED = KEPT + b"3,%s,here\n4,Cid,%s\n%s,Eve,here\n" % ((MARKER.encode(),) * 3)
+SCHEMA = {
+    "fields": [
+        {"name": "id", "type": "integer", "constraints": {"required": True}},
+        *({"name": each, "type": "string"} for each in ("name", "place")),
+    ],
+    "primaryKey": ["id"],
+}
 
 
 # --- the search ---
@@ -110,8 +117,9 @@ EVERYWHERE = {
 def make_marked(root: Path) -> World:
     """Version 1 with the marker, read by its owner and under an agreement; version 2 without; and what crashes left of version 1."""
     world = make_world(root)
-    world.publish("bts.people", MARKED, key=("id",))
-    world.publish("bts.people", KEPT, key=("id",))
+    world.publish("bts.people", MARKED, key=("id",), null_words=("",), schema=SCHEMA, max_rejects="20%")
+    world.publish("bts.people", KEPT, key=("id",), null_words=("",))
+    assert world.publish("bts.people", MARKED, key=("id",), null_words=("",)).blocked
     world.sign(world.terms(dataset="bts.people", columns=["id", "name"], row_filter=None, masks={}, history="all"))
     with serving(root) as server:
         read_all(world, server)
@@ -197,14 +205,32 @@ def test_a_dry_run_says_what_goes_and_destroys_nothing(home: Path) -> None:
     before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file() and not path.name.startswith("catalog")}
     with Exchange.open(home) as exchange:
         plan = exchange.purge.plan(LOCAL_OPERATOR, PEOPLE, 1)
-    assert (plan.versions, plan.rows, plan.objects, plan.shared, plan.extracts, plan.side_records) == ((1,), 4, 2, 0, 2, 2 + QUESTIONS)
-    assert plan.bytes == len(MARKED) + sum(len(data) for path, data in before.items() if holds_marker(path, data))
+    assert (plan.versions, plan.rows, plan.objects, plan.shared, plan.extracts, plan.side_records) == ((1,), 4, 3, 0, 2, 3 + QUESTIONS)
+    rejects = next(data for data in before.values() if is_rejects(data))
+    assert plan.bytes == len(MARKED) + len(rejects) + sum(len(data) for path, data in before.items() if holds_marker(path, data))
     assert {path: path.read_bytes() for path in before} == before
     assert state(home) == "withdrawn"
 
 
 def holds_marker(path: Path, data: bytes) -> bool:
     return data.startswith(b"PAR1") and path.parent.parent.name == "objects" and any(MARKER in text for text in texts_of_parquet(path))
+
+
+def is_rejects(data: bytes) -> bool:
+    return data.startswith(b"row,column,rule") and MARKER.encode() in data
+
+
+def test_rejects_go_with_a_version_and_so_do_those_of_an_upload_that_was_refused(home: Path) -> None:
+    with Exchange.open(home) as exchange:
+        kept = exchange.rejects.read(LOCAL_OPERATOR, PEOPLE, None)
+        assert MARKER.encode() in kept.data
+        assert any(is_rejects(path.read_bytes()) for path in (home / "objects").rglob("*") if path.is_file())
+        purge(exchange)
+        assert not any(is_rejects(path.read_bytes()) for path in home.rglob("*") if path.is_file())
+        for number, code in ((1, "gone"), (None, "not_found")):
+            with pytest.raises(BaybridgeError) as refused:
+                exchange.rejects.read(LOCAL_OPERATOR, PEOPLE, number)
+            assert refused.value.code == code
 
 
 def test_what_is_purged_is_what_someone_has_looked_at(home: Path) -> None:

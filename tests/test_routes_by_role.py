@@ -81,6 +81,8 @@ EXPECTED: Final = {
     f"GET {SET}/versions/{{version}}/diff/{{other}}": "401  200 403 200 403 403 403 403 403  200 403 200 403 403  403 403 403 403 403",
     f"POST {SET}/withdraw": "401  409 403 403 403 403 403 403 403  403 403 403 403 403  403 403 403 403 403",
     f"POST {SET}/restore": "401  409 403 403 403 403 403 403 403  403 403 403 403 403  403 403 403 403 403",
+    f"GET {SET}/rejects": "401  200 403 403 403 403 403 403 403  403 403 403 403 403  403 403 403 403 403",
+    f"GET {SET}/versions/{{version}}/rejects": "401  200 403 403 403 403 403 403 403  403 403 403 403 403  403 403 403 403 403",
     f"POST {SET}/purge": "401  409 403 403 403 403 403 403 403  403 403 403 403 403  403 403 403 403 403",
     f"POST {SET}/versions/{{version}}/withdraw": "401  409 403 403 403 403 403 403 403  403 403 403 403 403  403 403 403 403 403",
     f"POST {SET}/versions/{{version}}/restore": "401  409 403 403 403 403 403 403 403  403 403 403 403 403  403 403 403 403 403",
@@ -126,7 +128,7 @@ EXPECTED: Final = {
 # The scope that each act asks of a token: the first pattern that fits. Where none does, any token will do.
 SCOPES: Final = (
     ("read", r"GET .*/collections/.*/(items|profile|statistics|changes|diff/.*)|POST .*/items/query"),
-    ("publish", r"(PUT|POST) .*/collections/.*"),
+    ("publish", r"(PUT|POST) .*/collections/.*|GET .*/rejects"),
     ("agree", r"POST .*/(agreements|umbrellas)(/.*)?"),
     ("audit", r"GET .*/audit/.*/(entries|tile/entries/.*)|PUT .*/witness/.*"),
     ("administer", r".*/principals(/.*)?|(POST|DELETE) .*/tokens(/.*)?|PUT .*/approvals|DELETE .*/side-records"),
@@ -134,7 +136,12 @@ SCOPES: Final = (
 
 # The state in which an act is asked for is one that does not have it.
 SIGNED: Final = ("offer", "terminate", "request", "approve", "close", "text")
-DATASETS: Final = {f"POST {SET}/withdraw": "bts.withdrawn", f"POST {SET}/versions/{{version}}/withdraw": "bts.version_withdrawn"}
+DATASETS: Final = {
+    f"POST {SET}/withdraw": "bts.withdrawn",
+    f"POST {SET}/versions/{{version}}/withdraw": "bts.version_withdrawn",
+    f"GET {SET}/rejects": "bts.let_go",
+    f"GET {SET}/versions/{{version}}/rejects": "bts.let_go",
+}
 QUERIES: Final = {
     f"POST {SET}/versions": "?dry_run=true",
     f"GET {SET}/changes": "?since=1",
@@ -222,6 +229,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     world.employ("bts", *OFFICERS)
     world.publish("bts.flights", FLIGHTS, key=("flight",))
     steward, analyst, other = world.person("bts", "steward"), world.person("dot", "analyst"), world.terms(purposes=["other"])
+    world.publish_and_let_go("bts.let_go")
     for dataset, version in (("withdrawn", None), ("version_withdrawn", 1)):
         world.publish(f"bts.{dataset}", b"number\n1\n")
         world.exchange.withdraw.withdraw(steward, DatasetName("bts", dataset), version, "because")

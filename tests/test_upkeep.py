@@ -19,7 +19,7 @@ from test_workers import end, said
 from baybridge import jobs
 from baybridge.agreements import store
 from baybridge.agreements.readers import note_reader
-from baybridge.catalog import store as catalog
+from baybridge.catalog import holdings
 from baybridge.disclose import Ask, Request, Stop
 from baybridge.jobs import Job
 from baybridge.names import DatasetName
@@ -226,7 +226,7 @@ def test_an_extract_goes_a_day_after_its_last_reference_and_a_month_after_its_la
 def test_what_a_dead_builder_left_is_collected_and_what_a_living_one_makes_is_not(flights: World) -> None:
     home = flights.exchange.home.extracts
     with flights.exchange.database.read() as connection:
-        (manifest,) = catalog.named_manifests(connection)
+        (manifest,) = holdings.named_manifests(connection)
     for name in ("aa", "bb"):
         (home / f"{name * 32}.making").mkdir()
         (home / f"{name * 32}.lock").write_text(manifest)

@@ -8,7 +8,7 @@ from baybridge.client.answers import BY_STATUS
 from baybridge.errors import CODES, BaybridgeError, Corrupt
 
 OURS: Final = {"internal", "answer_not_understood"}  # a failure of the code, not of what is stored
-MORE: Final = {"rows_rejected": "    report: PublishReport | None = None"}
+MORE: Final = dict.fromkeys(("rows_rejected", "warnings_found"), "    report: PublishReport | None = None")
 HEAD: Final = '''\
 """One exception class for each code, under the class of whose move is next. Printed by `make docs` from `errors.CODES`.
 

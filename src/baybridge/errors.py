@@ -78,6 +78,9 @@ CODES: Final[dict[str, CodeFacts]] = {
     "agreements_affected": CodeFacts(
         409, 8, "The version would suspend agreements in force; `errors` names them, and nothing was published."
     ),
+    "warnings_found": CodeFacts(
+        409, 8, "The file is unlike the version before, and the request asked to stop then; `report` says how, and nothing was published."
+    ),
     "rows_rejected": CodeFacts(422, 8, "Some cells do not fit the schema; nothing was published."),
     # Unavailable: wait, then the same request succeeds.
     "busy": CodeFacts(503, 75, "The server has as many requests of this kind as it takes at once; try again shortly."),

@@ -45,6 +45,7 @@ from baybridge.operate.witness import Witness
 from baybridge.operate.worker import Worker
 from baybridge.publish import Publish
 from baybridge.publish.purge import Purge
+from baybridge.publish.rejects import KeepRejects
 from baybridge.publish.withdraw import Withdraw
 from baybridge.publish.workspaces import Workspaces
 
@@ -62,6 +63,7 @@ class Exchange:
     log: Log
     administer: Administer
     publish: Publish
+    rejects: KeepRejects
     withdraw: Withdraw
     purge: Purge
     agree: Agree
@@ -117,7 +119,8 @@ class Exchange:
         purge = Purge(database=database, log=log, objects=objects, extracts=extracts, engine=engine, workspaces=workspaces, clock=_now)
         erase = Erase(database, log, _now, settings.side_record_days)
         warm = Warm(database, extracts, _now, keys.wrapping)
-        upkeep = Upkeep(database, objects, extracts, workspaces, purge, erase, warm, _now)
+        rejects = KeepRejects(database, log, objects, workspaces, _now, settings.rejects_days)
+        upkeep = Upkeep(database, objects, extracts, workspaces, purge, erase, warm, rejects, _now)
         return cls(
             home=home,
             settings=settings,
@@ -127,7 +130,18 @@ class Exchange:
             objects=objects,
             log=log,
             administer=Administer(database, log, agree, _now, secrets.token_bytes),
-            publish=Publish(database, log, objects, workspaces, _now, shared_room(), _publish_limits(settings)),
+            publish=Publish(
+                database=database,
+                log=log,
+                objects=objects,
+                workspaces=workspaces,
+                clock=_now,
+                room=shared_room(),
+                limits=_publish_limits(settings),
+                entropy=secrets.token_bytes,
+                rejects=rejects,
+            ),
+            rejects=rejects,
             withdraw=Withdraw(database, log, _now),
             purge=purge,
             agree=agree,

@@ -42,6 +42,7 @@ class Kind(StrEnum):
     STREAM_ENDED = "stream_ended"
     REFUSAL = "refusal"
     PUBLICATION = "publication"
+    REJECTS_READ = "rejects_read"
     DATASET_DECLARED = "dataset_declared"
     WITHDRAWAL = "withdrawal"
     RESTORATION = "restoration"

@@ -8,7 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from baybridge.catalog.manifest import Manifest
+from baybridge.catalog.facts import Facts
+from baybridge.catalog.manifest import Manifest, Rejects
 from baybridge.catalog.schema import Schema
 from baybridge.errors import Advice, Conflict, Invalid, Place
 from baybridge.names import DatasetName, nearest, parse_organization
@@ -112,7 +113,8 @@ EVERYTHING: Final = Sight(everything=True)
 class Version:
     """An immutable, numbered state of a dataset, under the schema that was its contract.
 
-    `state` is where it stands now, that of its whole dataset included: the one part of it that moves.
+    `state` is where it stands now, that of its whole dataset included: the one part of it that moves. `rejects` are the rows of its
+    upload that were let go, and `facts` what is remembered of its columns' values; there are none of older versions.
     """
 
     dataset: DatasetName
@@ -121,17 +123,20 @@ class Version:
     manifest: Manifest
     published: datetime
     state: State = State.PUBLISHED
+    rejects: Rejects | None = None
+    facts: Facts = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A version as listings show it, without its manifest; of a purged one this is the tombstone."""
+    """A version as listings show it, without its manifest; of a purged one this is the tombstone. `rejected` rows were let go."""
 
     number: int
     rows: int
     manifest_sha256: str
     published: datetime
     condition: Condition
+    rejected: int = 0
 
     def tag(self) -> str:
         """What names the version as it stands: only its condition ever moves."""

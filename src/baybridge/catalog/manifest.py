@@ -30,6 +30,15 @@ class ManifestObject:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejects:
+    """The rows of an upload that are not in the version, or of one that was refused: how many, and the object that lists why."""
+
+    rows: int
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A version's objects in row order, and the original upload, kept byte for byte."""
 

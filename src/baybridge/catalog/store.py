@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,7 +10,9 @@ import msgspec
 import sqlalchemy as sa
 
 from baybridge.catalog.dataset import Access, Condition, Dataset, Numbered, Sight, State, Version
-from baybridge.catalog.manifest import ColumnStatistics, Manifest, ManifestObject
+from baybridge.catalog.facts import Facts
+from baybridge.catalog.manifest import ColumnStatistics, Manifest, ManifestObject, Rejects
+from baybridge.catalog.refused import forget_refused
 from baybridge.catalog.schema import Schema, parse_table_schema, to_table_schema
 from baybridge.db import METADATA, UtcDateTime
 from baybridge.errors import Advice, Conflict, NotFound, Place
@@ -56,6 +57,10 @@ VERSIONS: Final = sa.Table(
     sa.Column("state", sa.Text, nullable=False, server_default=State.PUBLISHED.value),
     sa.Column("reason", sa.Text),
     sa.Column("since", UtcDateTime),
+    sa.Column("rejected", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("rejects_sha256", sa.Text),
+    sa.Column("rejects_size", sa.BigInteger),
+    sa.Column("facts", sa.Text),
     sa.Index("versions_in_a_state", "state"),
 )
 MANIFEST_OBJECTS: Final = sa.Table(
@@ -139,6 +144,10 @@ def add_version(connection: sa.Connection, version: Version) -> None:
             original_sha256=version.manifest.original_sha256,
             original_size=version.manifest.original_size,
             published=version.published,
+            rejected=0 if version.rejects is None else version.rejects.rows,
+            rejects_sha256=None if version.rejects is None else version.rejects.sha256,
+            rejects_size=None if version.rejects is None else version.rejects.size,
+            facts=msgspec.json.encode(version.facts).decode(),
         )
     )
     for position, entry in enumerate(version.manifest.objects):
@@ -225,6 +234,8 @@ def find_version(connection: sa.Connection, dataset: Dataset, number: int | None
             original_size=row.original_size,
         ),
         published=row.published,
+        rejects=None if row.rejects_sha256 is None else Rejects(row.rejected, row.rejects_sha256, row.rejects_size),
+        facts=() if row.facts is None else msgspec.json.decode(row.facts, type=Facts),
         state=_effective(dataset.condition.state, State(row.state)),
     )
 
@@ -286,8 +297,14 @@ def move_dataset(connection: sa.Connection, name: DatasetName, condition: Condit
 
 
 def forget_manifest(connection: sa.Connection, name: DatasetName, number: int) -> None:
-    """Delete the list of a version's objects with its statistics, which are values. Its tombstone stays."""
+    """Delete what is told of a version's values: its objects with statistics, facts of its columns, rejects. Its tombstone stays.
+
+    What is kept of a refused upload goes too: it may have been the same file.
+    """
     connection.execute(sa.delete(MANIFEST_OBJECTS).where(MANIFEST_OBJECTS.c.dataset == str(name), MANIFEST_OBJECTS.c.number == number))
+    mine = (VERSIONS.c.dataset == str(name)) & (VERSIONS.c.number == number)
+    connection.execute(sa.update(VERSIONS).where(mine).values(rejects_sha256=None, rejects_size=None, facts=None))
+    forget_refused(connection, name)
 
 
 def in_state(connection: sa.Connection, state: State) -> tuple[tuple[DatasetName, int], ...]:
@@ -298,43 +315,6 @@ def in_state(connection: sa.Connection, state: State) -> tuple[tuple[DatasetName
         .order_by(VERSIONS.c.dataset, VERSIONS.c.number)
     )
     return tuple((DatasetName.parse(row.dataset), row.number) for row in rows)
-
-
-def named_objects(connection: sa.Connection) -> frozenset[str]:
-    """The SHA-256 of every object and original that some version still names: all others are garbage."""
-    objects = connection.execute(sa.select(MANIFEST_OBJECTS.c.sha256).distinct()).scalars()
-    originals = connection.execute(sa.select(VERSIONS.c.original_sha256).where(VERSIONS.c.state.not_in(_GONE))).scalars()
-    return frozenset(objects) | frozenset(originals)
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Objects and originals by SHA-256 with their sizes: those that only these versions name, and those that others name too."""
-
-    alone: Mapping[str, int]
-    shared: Mapping[str, int]
-
-
-def objects_of(connection: sa.Connection, name: DatasetName, numbers: Sequence[int]) -> Held:
-    """What these versions of the dataset hold, originals included."""
-    going: dict[str, int] = {}
-    staying: set[str] = set()
-    objects = sa.select(MANIFEST_OBJECTS.c.dataset, MANIFEST_OBJECTS.c.number, MANIFEST_OBJECTS.c.sha256, MANIFEST_OBJECTS.c.size)
-    originals = sa.select(VERSIONS.c.dataset, VERSIONS.c.number, VERSIONS.c.original_sha256, VERSIONS.c.original_size)
-    for row in connection.execute(objects.union_all(originals.where(VERSIONS.c.state.not_in(_GONE)))):
-        if row.dataset == str(name) and row.number in numbers:
-            going[row.sha256] = row.size
-        else:
-            staying.add(row.sha256)
-    return Held(
-        alone={sha256: size for sha256, size in going.items() if sha256 not in staying},
-        shared={sha256: size for sha256, size in going.items() if sha256 in staying},
-    )
-
-
-def named_manifests(connection: sa.Connection) -> frozenset[str]:
-    """The digest of the manifest of every version that is not purged, or being purged."""
-    return frozenset(connection.execute(sa.select(VERSIONS.c.manifest_sha256).where(VERSIONS.c.state.not_in(_GONE))).scalars())
 
 
 def _version_row(connection: sa.Connection, dataset: Dataset, number: int | None) -> Any:
@@ -362,10 +342,10 @@ def _no_version(dataset: Dataset, number: int | None) -> NotFound:
 
 def _effective(dataset: State, version: State) -> State:
     """What has been purged stays so; else a dataset that is withdrawn withdraws all its versions."""
-    return version if dataset is State.PUBLISHED or version in _GONE else dataset
+    return version if dataset is State.PUBLISHED or version in GONE else dataset
 
 
-_GONE: Final = (State.PURGING, State.PURGED)
+GONE: Final = (State.PURGING, State.PURGED)
 _DATASET: Final = (
     DATASETS.c.name,
     DATASETS.c.title,
@@ -388,12 +368,16 @@ _NUMBERED: Final = (
     VERSIONS.c.state,
     VERSIONS.c.reason,
     VERSIONS.c.since,
+    VERSIONS.c.rejected,
 )
 _VERSION: Final = (
     *_NUMBERED,
     VERSIONS.c.schema,
     VERSIONS.c.original_sha256,
     VERSIONS.c.original_size,
+    VERSIONS.c.rejects_sha256,
+    VERSIONS.c.rejects_size,
+    VERSIONS.c.facts,
 )
 
 
@@ -413,7 +397,7 @@ def _dataset(row: Any) -> Dataset:
 
 
 def _numbered(row: Any) -> Numbered:
-    return Numbered(row.number, row.rows, row.manifest_sha256, row.published, _condition(row))
+    return Numbered(row.number, row.rows, row.manifest_sha256, row.published, _condition(row), row.rejected)
 
 
 def _condition(row: Any) -> Condition:

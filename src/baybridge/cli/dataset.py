@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 
 import click
 
-from baybridge.cli.printing import counted, csv_lines, table, told, write_private
+from baybridge.cli.printing import counted, table, told, write_private
+from baybridge.cli.report import report_lines, write_rejects
 from baybridge.cli.session import Door, Session, door_options, read_json
-from baybridge.client import RowsRejected
+from baybridge.client import RowsRejected, WarningsFound
 from baybridge.errors import CODES, Advice, BaybridgeError, Conflict, NotFound
-from baybridge.wire.collections import ChangesMadeShape, CollectionsShape, DeclareRequest, PublishReport, ReadingShape, VersionShape
+from baybridge.wire.collections import CollectionsShape, DeclareRequest, PublishReport, VersionShape
 from baybridge.wire.formats import Format, format_of_name
 
 _ASPECTS = ("encoding", "delimiter", "quote", "escape", "line_end", "skip", "header_rows", "footer", "names")
@@ -40,6 +40,9 @@ class _Upload:
     reading: dict[str, str]
     accept_reading: bool
     format: str | None
+    max_rejects: str | None
+    rejects_reason: str | None
+    stop_on_warnings: bool
 
     def send(self, door: Door) -> PublishReport:
         source = sys.stdin.buffer if str(self.file) == "-" else told(self.file)
@@ -57,6 +60,9 @@ class _Upload:
             reading=self.reading,
             accept_reading=self.accept_reading,
             format=self.format or format_of_name(self.file),
+            max_rejects=self.max_rejects,
+            rejects_reason=self.rejects_reason,
+            stop_on_warnings=self.stop_on_warnings,
         )
 
 
@@ -95,6 +101,9 @@ class _Upload:
 @click.option(
     "--rejects", type=click.Path(dir_okay=False, path_type=Path), help="Write the cells that do not fit to this CSV file (mode 600)."
 )
+@click.option("--max-rejects", metavar="N", help="Publish without the rows that do not fit, where they are at most N, or N% of all.")
+@click.option("--rejects-reason", metavar="TEXT", help="Why those rows may be left out; needed with --max-rejects.")
+@click.option("--stop-on-warnings", is_flag=True, help="Publish nothing where FILE is unlike the version before: exit code 8.")
 @door_options
 def publish(  # noqa: PLR0913 -- each is an option of the command
     session: Session,
@@ -119,11 +128,15 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
     access: str | None,
     hidden: bool,
     rejects: Path | None,
+    max_rejects: str | None,
+    rejects_reason: str | None,
+    stop_on_warnings: bool,
 ) -> None:
     """Publish a table as the next version of DATASET.
 
     FILE is CSV, alone or in gzip or zip, or an Excel workbook (.xlsx). It is read as a stream; - is standard input.
-    Nothing is published while one cell does not fit the schema: exit code 8 says so, also for a dry run.
+    Nothing is published while one cell does not fit the schema: exit code 8 says so, also for a dry run. With --max-rejects so many rows
+    are left out, counted, and kept for `rejects`.
     """
     if schema is not None and dry_run:
         raise click.UsageError("--dry-run writes nothing, and a schema is checked by declaring it: give one of --dry-run and --schema.")
@@ -136,22 +149,29 @@ def publish(  # noqa: PLR0913 -- each is an option of the command
         title=title, description=description, access=access, schema=given, schema_change=schema_change, hidden=hidden or None
     )
     said = _said(read)
-    upload = _Upload(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base, sheet, said, accept_reading, file_format)
+    upload = _Upload(
+        *(dataset, file, null, names(key), accept_schema, dry_run, suspend, mode, base, sheet, said, accept_reading, file_format),
+        *(max_rejects, rejects_reason, stop_on_warnings),
+    )
     with session.door() as door:
         new = not dry_run and _declare(door, upload, declaration)
         try:
             report = upload.send(door)
         except BaybridgeError as error:
-            if isinstance(error, RowsRejected) and error.report is not None:
+            if isinstance(error, RowsRejected | WarningsFound) and error.report is not None:
                 if not session.as_json:
-                    session.show(None, _report_lines(error.report, rejects, schema=False))
-                _write_rejects(session, rejects, error.report)
+                    session.show(None, report_lines(error.report, rejects, schema=False))
+                write_rejects(session, rejects, error.report)
             if new:
                 session.note(f"{dataset} is declared and has no version yet: with the next try everything can be said anew.")
             raise
-    session.show(report, _report_lines(report, rejects, schema=accept_schema))
-    _write_rejects(session, rejects, report)
-    if report.rows_rejected:
+        session.show(report, report_lines(report, rejects, schema=accept_schema))
+        if rejects is not None and report.published and report.rejects_kept:
+            write_private(rejects, door.rejects(dataset, report.version))
+            session.note(f"Wrote {rejects}: {counted(report.rejects_found, 'cell')}.")
+        else:
+            write_rejects(session, rejects, report)
+    if report.rows_rejected > report.rejects_allowed:
         click.get_current_context().exit(CODES["rows_rejected"].exit_code)
 
 
@@ -200,21 +220,6 @@ def _said(read: Sequence[str]) -> dict[str, str]:
             raise click.UsageError(f"--read takes WHAT=HOW, WHAT one of {', '.join(_ASPECTS)}.")
         said[aspect] = how
     return said
-
-
-def _reading_lines(reading: ReadingShape | None) -> Iterator[str]:
-    """How the file was read, where it is not plain."""
-    if reading is None or not reading.remarks:
-        return
-    yield ""
-    yield from table(
-        ["read", "as", "confirmed", "why"],
-        [[each.aspect, each.value, "yes" if each.confirmed else "no", each.reason] for each in reading.remarks],
-    )
-    names = [each.encoding for each in reading.encodings]
-    for line in reading.differing:
-        texts = zip(names, line.texts, strict=True)
-        yield from ("", *table([f"line {line.line:,}", "text"], [[name, text] for name, text in texts if text is not None]))
 
 
 def _listing_lines(listed: CollectionsShape) -> Iterator[str]:
@@ -272,71 +277,3 @@ def _unconfirmed(dataset: str) -> Conflict:
             next_command=f"baybridge publish {dataset} FILE --dry-run",
         ),
     )
-
-
-def _write_rejects(session: Session, path: Path | None, report: PublishReport) -> None:
-    """The rejects hold values, so they go into a file of the uploader's own and not to the terminal."""
-    if path is None:
-        return
-    rows = [[each.row, each.column, each.rule, each.value, each.offset, each.message] for each in report.rejects]
-    write_private(path, csv_lines([["row", "column", "rule", "value", "offset", "message"], *rows]))
-    session.note(f"Wrote {path}: {counted(len(rows), 'cell')}.")
-    if rows:
-        session.note(f"next: correct the file, and publish it again: baybridge publish {report.dataset} FILE")
-
-
-def _change_lines(changes: ChangesMadeShape) -> Iterator[str]:
-    """How the version came out of the one before, where it was changed and not replaced."""
-    if changes.base is None:
-        return
-    yield f"  of version     {changes.base:>12,}"
-    for what, count in (("inserted", changes.inserted), ("updated", changes.updated), ("deleted", changes.deleted)):
-        yield f"  rows {what:<8}  {count:>12,}"
-    if changes.unmatched:
-        yield f"  not there      {changes.unmatched:>12,}"
-
-
-def _report_lines(report: PublishReport, rejects: Path | None, *, schema: bool) -> Iterator[str]:
-    """What a publication did. `schema` is whether it was this act that confirmed the schema; rejects were written where a file is named."""
-    yield f"{report.dataset}: published version {report.version}" if report.published else f"{report.dataset}: nothing was published"
-    yield f"  rows read      {report.rows_read:>12,}"
-    yield f"  rows loaded    {report.rows_loaded:>12,}"
-    yield f"  rows rejected  {report.rows_rejected:>12,}"
-    yield from _change_lines(report.changes)
-    yield f"  source         {report.source_bytes:,} bytes, sha256 {report.source_sha256}"
-    if report.same_file_as is not None:
-        yield f"  note: the file has the same bytes as that of version {report.same_file_as}"
-    if report.entry is not None:
-        yield f"  entry          {report.dataset.partition('.')[0]}/{report.entry}"
-    yield from (f"  {note}" for note in report.notes)
-    found = Counter((each.column or "(row)", each.rule) for each in report.rejects)
-    if found:
-        yield ""
-        yield from table(["rejected in", "rule", "cells"], [[column, rule, count] for (column, rule), count in found.most_common()])
-        if rejects is None:
-            yield "  The rows and values: --rejects FILE"
-    yield from _reading_lines(report.reading)
-    for each in report.suspends:
-        did = "suspended" if report.published else "suspends"
-        yield f"  {did} {each.agreement} ({each.consumer}): {', '.join(each.columns)}"
-    if report.published and schema:
-        yield ""
-        yield from table(["column", "type"], [[each["name"], each["baybridge:type"]] for each in report.schema["fields"]])
-    if not report.published:
-        yield ""
-        types = {each["name"]: each["baybridge:type"] for each in report.schema["fields"]}
-        profiled = [
-            [
-                each.name,
-                types.get(each.name),
-                each.proposed,
-                each.nulls,
-                each.distinct,
-                each.leading_zeros,
-                each.min_length,
-                each.max_length,
-            ]
-            for each in report.profile
-        ]
-        headers = ["column", "type", "proposed", "nulls", "distinct", "leading zeros", "shortest", "longest"]
-        yield from table(headers, profiled)

@@ -17,10 +17,10 @@ from baybridge.agreements.umbrellas import Umbrella
 from baybridge.audit.checkpoint import Verifier
 from baybridge.catalog.dataset import parse_access, parse_mode
 from baybridge.catalog.schema import parse_table_schema, to_table_schema
-from baybridge.client import LogVerdict, RowsRejected, chunks
+from baybridge.client import LogVerdict, RowsRejected, WarningsFound, chunks
 from baybridge.errors import BaybridgeError
 from baybridge.exchange import Exchange, examine
-from baybridge.http.rest.collections import rows_rejected
+from baybridge.http.rest.collections import why_not
 from baybridge.http.server import serve
 from baybridge.http.shapes import (
     agreement_shape,
@@ -44,6 +44,7 @@ from baybridge.operate.settings import Setting, load_settings
 from baybridge.principals.principal import LOCAL_OPERATOR, Move
 from baybridge.publish import Declaration, Upload
 from baybridge.publish.reading import parse_wanted
+from baybridge.publish.threshold import parse_let_go
 from baybridge.terms.terms import parse_instant
 from baybridge.wire.agreements import AgreementShape, AgreementsShape, UmbrellaShape, UmbrellasShape
 from baybridge.wire.collections import (
@@ -249,6 +250,9 @@ class LocalOperator:
         reading: Mapping[str, str] | None = None,
         accept_reading: bool = False,
         format: str | None = None,  # noqa: A002 -- the parameter's name
+        max_rejects: str | None = None,
+        rejects_reason: str | None = None,
+        stop_on_warnings: bool = False,
     ) -> PublishReport:
         """Make a file the dataset's next version. Raise RowsRejected, with the report, where cells do not fit."""
         upload = Upload(
@@ -263,15 +267,21 @@ class LocalOperator:
             sheet=sheet,
             wanted=parse_wanted(dict(reading or {}), accept=accept_reading),
             file_format=parse_format(format),
+            let_go=parse_let_go(max_rejects, rejects_reason),
+            stop_on_warnings=stop_on_warnings,
         )
         publication = self.exchange.publish.publish(LOCAL_OPERATOR, DatasetName.parse(dataset), upload)
         report = publish_report(publication)
-        if publication.rows_rejected and not dry_run:
-            blocked = rows_rejected(publication)
-            rejected = RowsRejected("rows_rejected", blocked.detail, advice=blocked.advice)
-            rejected.report = report
-            raise rejected
+        why = why_not(publication, upload)
+        if why is not None:
+            refused = (WarningsFound if publication.stopped else RowsRejected)(why.code, why.detail, advice=why.advice, places=why.places)
+            refused.report = report
+            raise refused
         return report
+
+    def rejects(self, dataset: str, version: int | None = None) -> str:
+        """The rows that a version let go, or those of the latest refused upload, as CSV."""
+        return self.exchange.rejects.read(LOCAL_OPERATOR, DatasetName.parse(dataset), version).data.decode()
 
     def withdraw(self, dataset: str, reason: str) -> CollectionShape:
         """Refuse a dataset to everyone."""

@@ -22,6 +22,7 @@ from baybridge.cli.home import doctor, init, restore, serve, settings
 from baybridge.cli.jobs import jobs, worker
 from baybridge.cli.notices import notices
 from baybridge.cli.org import org
+from baybridge.cli.report import rejects
 from baybridge.cli.rows import get
 from baybridge.cli.session import Session, json_option
 from baybridge.cli.snippet import snippet
@@ -29,7 +30,7 @@ from baybridge.cli.token import token, whoami
 from baybridge.cli.umbrella import umbrella
 from baybridge.cli.user import user
 from baybridge.cli.who_has import who_has
-from baybridge.client import RowsRejected
+from baybridge.client import RowsRejected, WarningsFound
 from baybridge.errors import Advice, BaybridgeError, Invalid
 
 USAGE: Final = 2
@@ -58,7 +59,7 @@ def version(session: Session) -> None:
 
 for command in (
     *(init, demo, serve, worker, jobs, restore, settings, doctor, org, user, token, whoami),
-    *(publish, show, get, profile, diff, changes, snippet, hide, unhide, withdraw, restore_version, purge, who_has),
+    *(publish, rejects, show, get, profile, diff, changes, snippet, hide, unhide, withdraw, restore_version, purge, who_has),
     *(agreement, umbrella, notices, audit, completion, version),
 ):
     baybridge.add_command(command)
@@ -86,7 +87,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _failed(error: BaybridgeError, arguments: Sequence[str]) -> int:
     if "--json" in arguments:
-        report = error.report if isinstance(error, RowsRejected) else None
+        report = error.report if isinstance(error, RowsRejected | WarningsFound) else None
         printing.write_json(printing.problem(error, report))
     else:
         for line in printing.error_lines(error):

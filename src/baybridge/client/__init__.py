@@ -2,7 +2,7 @@
 
 from baybridge.client.arriving import Download
 from baybridge.client.awaiting import AsyncClient
-from baybridge.client.exceptions import RowsRejected
+from baybridge.client.exceptions import RowsRejected, WarningsFound
 from baybridge.client.logs import LogVerdict
 from baybridge.client.questions import Question, Selection
 from baybridge.client.receipts import Receipt
@@ -23,6 +23,7 @@ __all__ = [
     "RowsRejected",
     "Selection",
     "Table",
+    "WarningsFound",
     "chunks",
     "verify_receipt",
 ]

@@ -35,6 +35,7 @@ class Addresses:
     all_versions = Walk(calls.collections.all_versions, calls.collections.in_history)
     version = Address(calls.collections.version)
     publish = Address(calls.collections.publish)
+    rejects = Address(calls.collections.rejects)
     withdraw = Address(calls.endings.withdraw)
     withdraw_version = Address(calls.endings.withdraw_version)
     restore = Address(calls.endings.restore)

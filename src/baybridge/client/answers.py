@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import httpx2
 import msgspec
 
-from baybridge.client.exceptions import OF_CODE, AnswerNotUnderstood, RowsRejected, Unreachable
+from baybridge.client.exceptions import OF_CODE, AnswerNotUnderstood, RowsRejected, Unreachable, WarningsFound
 from baybridge.errors import CODES, Advice, BaybridgeError, CodeFacts, Conflict, Invalid, NotFound, Place, Refused, Unavailable
 from baybridge.wire.problems import ProblemShape
 
@@ -74,10 +74,12 @@ def error_of(response: httpx2.Response) -> BaybridgeError:
         return _foreign(response)
     advice = Advice(problem.rule, problem.who_can_change, problem.next_step, problem.next_command, problem.next_url)
     places = tuple(Place(each.parameter, each.message, each.column, each.hint) for each in problem.errors)
-    if problem.code == "rows_rejected":
-        rejected = RowsRejected("rows_rejected", problem.detail, advice=advice, places=places)
-        rejected.report = problem.report
-        return rejected
+    if problem.code in {"rows_rejected", "warnings_found"}:
+        refused = (RowsRejected if problem.code == "rows_rejected" else WarningsFound)(
+            problem.code, problem.detail, advice=advice, places=places
+        )
+        refused.report = problem.report
+        return refused
     kind = OF_CODE.get(problem.code) or BY_STATUS.get(response.status_code, BaybridgeError)
     if problem.code in CODES:
         return kind(problem.code, problem.detail, advice=advice, places=places, retry_after=problem.retry)

@@ -208,6 +208,12 @@ class AgreementsAffected(Conflict):
     """The version would suspend agreements in force; `errors` names them, and nothing was published."""
 
 
+class WarningsFound(Conflict):
+    """The file is unlike the version before, and the request asked to stop then; `report` says how, and nothing was published."""
+
+    report: PublishReport | None = None
+
+
 class RowsRejected(Conflict):
     """Some cells do not fit the schema; nothing was published."""
 
@@ -322,6 +328,7 @@ OF_CODE: Final[dict[str, type[BaybridgeError]]] = {
     "idempotency_key_reused": IdempotencyKeyReused,
     "precondition_failed": PreconditionFailed,
     "agreements_affected": AgreementsAffected,
+    "warnings_found": WarningsFound,
     "rows_rejected": RowsRejected,
     "busy": Busy,
     "extract_building": ExtractBuilding,

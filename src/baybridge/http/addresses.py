@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from baybridge.http import probes
 from baybridge.http.contract import DECIDED, IF_MATCH, PUBLIC, SEEN, SIGNED_IN, Address, only
-from baybridge.http.rest import administration, agreements, audit, collections, examine, items, notices, queries, umbrellas
+from baybridge.http.rest import administration, agreements, audit, collections, examine, items, notices, queries, rejects, umbrellas
 from baybridge.http.rest.formats import FORMATS
 from baybridge.principals.principal import Move, Role
 from baybridge.wire.agreements import (
@@ -118,6 +118,7 @@ _READ: Final = (
 )
 _EXAMINE: Final = (*_READ, "key_not_released")
 _ENDING: Final = ("conflict", "gone")
+_REJECTS: Final = ("gone", "version_withdrawn", "corrupt")
 _LISTING: Final = collections.LISTING_PARAMETERS
 
 ADDRESSES: Final = (
@@ -216,8 +217,13 @@ ADDRESSES: Final = (
             "schema_is_contract",
             "agreements_affected",
             "rows_rejected",
+            "warnings_found",
             "conflict",
         ),
+    ),
+    *(
+        GET(f"{path}/rejects", rejects.rejects, f"The rows that did not fit {which}", _STEWARD, {200: "text/csv"}, codes=_REJECTS)
+        for path, which in ((_DATASET, "in the latest refused upload"), (_VERSION, "and were let go by a version"))
     ),
     GET(_VERSION, collections.version, "A version", SEEN, {200: VersionShape}),
     GET(f"{_VERSION}/schema", collections.schema, "A version's Frictionless Table Schema", SEEN, {200: _OBJECT}),

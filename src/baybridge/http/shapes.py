@@ -16,7 +16,7 @@ from baybridge.operate.look import Described
 from baybridge.principals.principal import Organization, Principal, Token
 from baybridge.publish import Publication
 from baybridge.publish.purge import Plan
-from baybridge.publish.reading import Found, written
+from baybridge.publish.reading import ColumnProfile, Found, evidence, written
 from baybridge.terms.terms import Terms, format_instant
 from baybridge.wire.agreements import AgreementShape, ApprovalShape, SignatureShape, UmbrellaShape
 from baybridge.wire.collections import (
@@ -24,6 +24,7 @@ from baybridge.wire.collections import (
     CollectionShape,
     ColumnProfileShape,
     DifferingShape,
+    DoubtShape,
     EncodingShape,
     PublishReport,
     PurgeShape,
@@ -32,6 +33,7 @@ from baybridge.wire.collections import (
     RemarkShape,
     SuspensionShape,
     VersionShape,
+    WarningShape,
 )
 from baybridge.wire.jobs import JobShape, JobsShape
 from baybridge.wire.notices import NoticeShape
@@ -189,6 +191,7 @@ def version_shape(version: Numbered, *, public: bool) -> VersionShape:
         reason=condition.reason,
         since=None if condition.since is None else format_instant(condition.since),
         etag=etag(version.tag()),
+        rows_rejected=version.rejected if public else None,
     )
 
 
@@ -256,10 +259,11 @@ def token_shape(issued: Issued) -> TokenShape:
 
 
 def publish_report(publication: Publication) -> PublishReport:
-    """A publication as its steward sees it."""
+    """A publication as its steward sees it. The report of what was done may be kept under an Idempotency-Key, so it holds no cell."""
+    done = publication.version is not None
     return PublishReport(
         dataset=str(publication.dataset),
-        published=publication.version is not None,
+        published=done,
         version=publication.version,
         rows_read=publication.rows_read,
         rows_loaded=publication.rows_loaded,
@@ -267,20 +271,16 @@ def publish_report(publication: Publication) -> PublishReport:
         source_sha256=publication.source.sha256,
         source_bytes=publication.source.size,
         schema=to_table_schema(publication.schema),
-        profile=[
-            ColumnProfileShape(
-                name=column.name,
-                proposed=str(column.proposed),
-                nulls=column.nulls,
-                distinct=column.distinct,
-                leading_zeros=column.leading_zeros,
-                min_length=column.min_length,
-                max_length=column.max_length,
-            )
-            for column in publication.profile.columns
-        ],
+        profile=[_column_profile(column) for column in publication.profile.columns],
         rejects=[
-            RejectShape(row=each.row, column=each.column, rule=each.rule, value=each.value, offset=each.offset, message=each.message)
+            RejectShape(
+                row=each.row,
+                column=each.column,
+                rule=each.rule,
+                value=None if done else each.value,
+                offset=each.offset,
+                message=each.message,
+            )
             for each in publication.rejects
         ],
         entry=publication.entry,
@@ -297,12 +297,44 @@ def publish_report(publication: Publication) -> PublishReport:
             unmatched=publication.changes.unmatched,
         ),
         notes=list(publication.notes),
-        reading=None if publication.found is None else _reading(publication.found),
+        reading=None if publication.found is None else _reading(publication.found, done=done),
         same_file_as=publication.same_file_as,
+        rejects_found=publication.rejects_found,
+        rejects_allowed=publication.rejects_allowed,
+        rejects_kept=publication.rejects_kept,
+        warnings=[
+            WarningShape(
+                rule=each.rule,
+                column=each.column,
+                before=each.before,
+                after=each.after,
+                message=each.message,
+                values=[] if done else list(each.values),
+            )
+            for each in publication.warnings
+        ],
     )
 
 
-def _reading(found: Found) -> ReadingShape:
+def _column_profile(column: ColumnProfile) -> ColumnProfileShape:
+    doubt = column.doubt
+    return ColumnProfileShape(
+        name=column.name,
+        proposed=str(column.proposed),
+        nulls=column.nulls,
+        distinct=column.distinct,
+        leading_zeros=column.leading_zeros,
+        min_length=column.min_length,
+        max_length=column.max_length,
+        evidence=evidence(column),
+        doubt=None
+        if doubt is None
+        else DoubtShape(type=doubt.kind.value, proven=doubt.proven, others=column.cells - doubt.proven, rows=list(doubt.rows)),
+    )
+
+
+def _reading(found: Found, *, done: bool) -> ReadingShape:
+    """How a CSV was read; the lines on which encodings differ are for who has yet to choose one."""
     reading = found.reading
     return ReadingShape(
         encoding=reading.encoding,
@@ -318,5 +350,5 @@ def _reading(found: Found) -> ReadingShape:
             for each in found.remarks
         ],
         encodings=[EncodingShape(encoding=each.encoding, undecodable=each.undecodable) for each in found.candidates],
-        differing=[DifferingShape(line=each.line, texts=list(each.texts)) for each in found.differing],
+        differing=[] if done else [DifferingShape(line=each.line, texts=list(each.texts)) for each in found.differing],
     )

@@ -24,6 +24,7 @@ from baybridge.agreements import store as agreements
 from baybridge.agreements.agreement import Standing
 from baybridge.audit import store as audit_store
 from baybridge.audit.entry import decode
+from baybridge.catalog import holdings
 from baybridge.catalog import store as catalog
 from baybridge.catalog.dataset import State
 from baybridge.data.objects import Objects
@@ -223,7 +224,7 @@ class Doctor:
     def sample_objects(self) -> Seen:
         """Every object that a version names is there, and those of a chance sample are what was written."""
         with self.database.read() as connection:
-            named = catalog.named_objects(connection)
+            named = holdings.named_objects(connection)
         sizes = self.objects.sizes()
         missing = sorted(named - sizes.keys())
         if missing:

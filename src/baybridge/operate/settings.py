@@ -82,6 +82,7 @@ class Settings:
     objects: str = _setting("", "Where the objects of versions are: `s3://bucket/prefix`, or empty for the home's own folder.", _BUCKET)
     objects_endpoint: str = _setting("", "The URL of the store that `objects` is in, where it is not Amazon's.", _URL)
     side_record_days: int = _setting(0, "How long side records are kept, in days; 0 keeps them until someone erases them.", _DAYS)
+    rejects_days: int = _setting(7, "How long the rejects of a refused upload are kept, in days; 0 keeps none.", _DAYS)
     build_memory: str = _setting("1GB", "The memory that a publication or the making of an extract may use.", _MEMORY)
     publish_seconds: float = _setting(1800.0, "How long the reading of one uploaded file may take, before it is ended.", _SECONDS)
     publish_bytes: str = _setting("20GB", "The largest file that may be uploaded, also when it is unpacked.", _MEMORY)
@@ -273,6 +274,7 @@ _RULES: Final = {
     "objects": "s3:// with a bucket's name and perhaps a prefix, or empty",
     "objects_endpoint": "an http or https URL, or empty",
     "side_record_days": "a whole number of days from 0 to 36500",
+    "rejects_days": "a whole number of days from 0 to 36500",
     "job_lease_seconds": "a number of seconds above 0, at most 600",
     "port": "a whole number from 0 to 65535",
     "build_memory": _MEMORY_RULE,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from baybridge import jobs
 from baybridge.agree import hours
 from baybridge.agreements import store as agreements
-from baybridge.catalog import store as catalog
+from baybridge.catalog import holdings
 from baybridge.data.extracts import Extracts
 from baybridge.data.objects import Objects
 from baybridge.db import Database
@@ -22,6 +22,7 @@ from baybridge.operate.warm import Warm
 from baybridge.operate.worker import Held, Kind
 from baybridge.publish import WARM
 from baybridge.publish.purge import FINISH, Purge
+from baybridge.publish.rejects import KeepRejects
 from baybridge.publish.workspaces import Workspaces
 
 
@@ -36,6 +37,7 @@ class Upkeep:
     purge: Purge
     erase: Erase
     warm: Warm
+    rejects: KeepRejects
     clock: Callable[[], datetime]
 
     def kinds(self) -> tuple[Kind, ...]:
@@ -47,6 +49,7 @@ class Upkeep:
             Kind(Rule(hours.BEGINS), self.begin_agreement, is_long=False),
             Kind(Rule(hours.ENDS), self.end_agreement, is_long=False),
             Kind(Rule("expire_side_records", every=timedelta(minutes=1)), self.expire_side_records, is_long=False),
+            Kind(Rule("expire_rejects", every=timedelta(hours=1)), self.expire_rejects, is_long=False),
             Kind(Rule("forget_jobs", every=timedelta(hours=1)), self.forget_jobs, is_long=False),
         )
 
@@ -58,13 +61,13 @@ class Upkeep:
         """Remove what nobody needs on this node's own disk: no job, because each node has its own."""
         self.workspaces.sweep()
         with self.database.read() as connection:
-            manifests, referred = catalog.named_manifests(connection), agreements.referred_extracts(connection)
+            manifests, referred = holdings.named_manifests(connection), agreements.referred_extracts(connection)
         self.extracts.collect(manifests=manifests, referred=referred)
 
     def collect_objects(self, held: Held) -> None:
         """Twice is once: what is garbage is asked of the catalog under the lock of all objects, whoever asks."""
         del held
-        self.objects.collect_unless_adopting(lambda: self._read(catalog.named_objects))
+        self.objects.collect_unless_adopting(lambda: self._read(holdings.named_objects))
 
     def finish_purges(self, held: Held) -> None:
         """Twice is once: what is destroyed stays so, and the tombstones are made in one transaction for what has none."""
@@ -87,6 +90,11 @@ class Upkeep:
         """Twice is once: where nothing is left to erase nothing is entered."""
         del held
         self.erase.expire(self.clock())
+
+    def expire_rejects(self, held: Held) -> None:
+        """Twice is once: what is forgotten stays so."""
+        del held
+        self.rejects.expire()
 
     def forget_jobs(self, held: Held) -> None:
         """Once: in the transaction that completes the job."""

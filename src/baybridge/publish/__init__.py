@@ -31,7 +31,9 @@ from baybridge.catalog.dataset import (
     require_hideable,
     require_published,
 )
-from baybridge.catalog.manifest import Manifest, ManifestObject
+from baybridge.catalog.facts import Facts
+from baybridge.catalog.manifest import Manifest, ManifestObject, Rejects
+from baybridge.catalog.refused import forget_refused
 from baybridge.catalog.schema import Schema
 from baybridge.data.ingest.limits import Limits, over_limits
 from baybridge.data.ingest.order import UPLOAD, Order, Outcome
@@ -39,12 +41,22 @@ from baybridge.data.ingest.room import Room
 from baybridge.data.objects import Objects, Stored, spool
 from baybridge.data.turns import Hold
 from baybridge.db import Database
-from baybridge.errors import Advice, Conflict, Place
+from baybridge.errors import Advice, Conflict
 from baybridge.names import DatasetName
 from baybridge.principals import tokens
 from baybridge.principals.principal import Principal
 from baybridge.principals.store import require_organization
-from baybridge.publish.rules import nothing_proposed, require_changeable, require_same_schema, unconfirmed
+from baybridge.publish.drift import arriving_of, facts_of, find_drift
+from baybridge.publish.entry import change_facts, reason_side, reject_facts
+from baybridge.publish.rejects import KeepRejects
+from baybridge.publish.rules import (
+    nothing_proposed,
+    require_changeable,
+    require_confirmed,
+    require_contract,
+    require_same_schema,
+    unconfirmed,
+)
 from baybridge.publish.upload import Declaration, Publication, Upload
 from baybridge.publish.withdraw import require_steward
 from baybridge.publish.workspaces import Workspaces
@@ -67,6 +79,8 @@ class Publish:
     clock: Callable[[], datetime]
     room: Room
     limits: Limits
+    entropy: Callable[[int], bytes]
+    rejects: KeepRejects
 
     def declare(self, principal: Principal, name: DatasetName, declaration: Declaration) -> Dataset:
         """Make a dataset known, or change what is said of it. Its first version fixes its schema and its access."""
@@ -99,7 +113,8 @@ class Publish:
         """Make the upload the dataset's next version, whole or not at all.
 
         Raise Conflict (`schema_unconfirmed`) on a first publication that neither gives nor accepts a schema, or accepts one that no row
-        proposes. A publication with rejected rows, like a dry run, comes back with `version` None and has written nothing.
+        proposes. A publication with more rejected rows than it lets go, like a dry run, comes back with `version` None and has written
+        no row; the rejects of the former are kept for some days.
         """
         with self._entering_refusals(principal, "publish", name):
             require_steward(principal, name)
@@ -111,22 +126,26 @@ class Publish:
                 hold = None if upload.mode is Mode.REPLACE else turn.enter_context(self.objects.adopting())
                 base = self._base(dataset, upload)
                 outcome = self.room.run(workspace, self._order(dataset, upload, base, workspace))
-                publication = replace(
-                    _publication(name, source, upload.mode, base, outcome),
-                    suspends=self._suspends(dataset, outcome.schema),
-                    same_file_as=self._same_file_as(dataset, source),
-                )
-                if upload.dry_run or outcome.rows_rejected:
+                publication = self._looked_at(dataset, source, upload, base, outcome)
+                if upload.dry_run:
                     return publication
+                if publication.blocked:
+                    hold = hold or turn.enter_context(self.objects.adopting())
+                    kept = self.rejects.keep_refused(principal, name, workspace, outcome.rows_rejected, hold=hold)
+                    return replace(publication, rejects_kept=kept)
                 if dataset.schema is None and not upload.accept_schema:
                     raise unconfirmed(name)
                 if dataset.schema is None and not outcome.rows_read:
                     raise nothing_proposed(name)
-                _require_confirmed(name, upload, publication.suspends)
+                require_confirmed(name, upload, publication.suspends)
+                if publication.warnings and upload.stop_on_warnings:
+                    return replace(publication, stopped=True)
                 hold = hold or turn.enter_context(self.objects.adopting())
                 with self._entering_refusals(principal, "publish", name):
                     manifest = self._store(workspace, base, outcome)
-                    return self._make_known(principal, dataset, upload, publication, manifest, hold=hold)
+                    rejects, facts = self.rejects.adopt(workspace, outcome.rows_rejected), facts_of(arriving_of(upload.mode, outcome), base)
+                    stored = _Stored(manifest, rejects, facts)
+                    return self._make_known(principal, dataset, upload, publication, stored, hold=hold)
 
     def _declared(self, name: DatasetName, before: Dataset | None, declaration: Declaration) -> Dataset:
         now = self.clock()
@@ -188,7 +207,7 @@ class Publish:
             upload.expected.require(dataset.tag())
         require_changeable(dataset, upload.mode, upload.base)
         if dataset.schema is not None:
-            _require_contract(dataset, dataset.schema, upload)
+            require_contract(dataset, dataset.schema, upload)
         return dataset
 
     def _base(self, dataset: Dataset, upload: Upload) -> Version | None:
@@ -214,6 +233,7 @@ class Publish:
             sheet=upload.sheet,
             wanted=upload.wanted,
             confirmed=not upload.dry_run,
+            threshold=upload.threshold,
         )
 
     def _store(self, workspace: Path, base: Version | None, outcome: Outcome) -> Manifest:
@@ -227,13 +247,21 @@ class Publish:
         return Manifest((*shared, *made), original.sha256, original.size)
 
     def _make_known(
-        self, principal: Principal, dataset: Dataset, upload: Upload, publication: Publication, manifest: Manifest, *, hold: Hold
+        self,
+        principal: Principal,
+        dataset: Dataset,
+        upload: Upload,
+        publication: Publication,
+        stored: _Stored,
+        *,
+        hold: Hold,
     ) -> Publication:
         """The transaction: manifest, catalog row and entry. It is refused when another version came first.
 
         An upload can last: who sent it is looked at again.
         """
-        version = Version(dataset.name, dataset.last + 1, publication.schema, manifest, self.clock())
+        manifest, number, now = stored.manifest, dataset.last + 1, self.clock()
+        version = Version(dataset.name, number, publication.schema, manifest, now, rejects=stored.rejects, facts=stored.facts)
         with self.database.write() as connection:
             hold.keep(connection)
             require_steward(tokens.present(connection, principal, now=self.clock(), counterpart=dataset.name.organization), dataset.name)
@@ -250,42 +278,48 @@ class Publish:
                     ),
                 )
             suspends = _suspends(connection, present, publication.schema, version.published)
-            _require_confirmed(dataset.name, upload, suspends)
+            require_confirmed(dataset.name, upload, suspends)
             upload.expected.require(present.tag())
             require_changeable(present, upload.mode, upload.base if publication.base is None else publication.base)
             catalog.add_version(connection, version)
+            forget_refused(connection, dataset.name)
             jobs.enqueue(connection, WARM, {"dataset": str(dataset.name)}, now=version.published, key=f"{WARM}:{dataset.name}")
             for each in suspends:
                 self._suspend(connection, principal, each.agreement)
-            entry = self.log.append(
-                connection,
-                Draft(
-                    dataset.name.organization,
-                    Kind.PUBLICATION,
-                    {
-                        "actor": _actor(principal),
-                        "dataset": str(dataset.name),
-                        "manifest_sha256": manifest.digest(),
-                        "original_sha256": manifest.original_sha256,
-                        "rows": manifest.rows,
-                        "version": version.number,
-                        **_change_facts(publication),
-                    },
-                ),
-            )
-        return replace(publication, version=version.number, entry=entry, suspends=suspends)
+            side = reason_side(upload, version, salt=self.entropy(16))
+            facts: dict[str, JSON] = {
+                "actor": _actor(principal),
+                "dataset": str(dataset.name),
+                "manifest_sha256": manifest.digest(),
+                "original_sha256": manifest.original_sha256,
+                "rows": manifest.rows,
+                "version": version.number,
+                **change_facts(publication),
+                **reject_facts(upload, publication, version, side),
+            }
+            entry = self.log.append(connection, Draft(dataset.name.organization, Kind.PUBLICATION, facts, side))
+        return replace(publication, version=version.number, entry=entry, suspends=suspends, rejects_kept=stored.rejects is not None)
+
+    def _looked_at(self, dataset: Dataset, source: Stored, upload: Upload, base: Version | None, outcome: Outcome) -> Publication:
+        """The publication as it would be, held against the version before."""
+        before = self._latest(dataset)
+        return replace(
+            _publication(dataset.name, source, upload, base, outcome),
+            suspends=self._suspends(dataset, outcome.schema),
+            same_file_as=_same_file_as(before, source),
+            warnings=() if before is None else find_drift(before, arriving_of(upload.mode, outcome)),
+        )
 
     def _suspends(self, dataset: Dataset, schema: Schema) -> tuple[Affected, ...]:
         with self.database.read() as connection:
             return _suspends(connection, dataset, schema, self.clock())
 
-    def _same_file_as(self, dataset: Dataset, source: Stored) -> int | None:
-        """The number of the latest version, where it was made from a file of the same bytes."""
+    def _latest(self, dataset: Dataset) -> Version | None:
+        """The version that the upload follows; None where there is none."""
         if not dataset.latest:
             return None
         with self.database.read() as connection:
-            before = catalog.find_version(connection, dataset, dataset.latest)
-        return before.number if before.manifest.original_sha256 == source.sha256 else None
+            return catalog.find_version(connection, dataset, dataset.latest)
 
     def _suspend(self, connection: sa.Connection, principal: Principal, agreement: Agreement) -> None:
         """Suspend an agreement that loses a column, with its entry, in the transaction of the version; both sides are told."""
@@ -307,21 +341,18 @@ class Publish:
         return self.log.entering_refusals(name.organization, {"act": act, "actor": _actor(principal), "dataset": str(name)})
 
 
-def _require_contract(dataset: Dataset, schema: Schema, upload: Upload) -> None:
-    """An upload says nothing of key and null words, or what the schema says: nothing that it asks for is ignored.
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What a version is made of, before it is known."""
 
-    The empty word is not asked for: it means null wherever no schema says otherwise.
-    """
-    if (upload.key and upload.key != schema.key) or not set(upload.null_words) <= {"", *schema.null_words}:
-        raise Conflict(
-            "schema_is_contract",
-            f"The schema of {dataset.name} has another key or other null words than the upload names.",
-            advice=Advice(
-                rule="The schema fixes key and null words.",
-                who_can_change="you",
-                next_step="Leave key and null words out; the schema has them.",
-            ),
-        )
+    manifest: Manifest
+    rejects: Rejects | None
+    facts: Facts
+
+
+def _same_file_as(before: Version | None, source: Stored) -> int | None:
+    """The number of the version before, where it was made from a file of the same bytes."""
+    return None if before is None or before.manifest.original_sha256 != source.sha256 else before.number
 
 
 def _suspends(connection: sa.Connection, dataset: Dataset, schema: Schema, now: datetime) -> tuple[Affected, ...]:
@@ -332,26 +363,11 @@ def _suspends(connection: sa.Connection, dataset: Dataset, schema: Schema, now: 
     return affected(agreement_store.of_dataset(connection, dataset.name), before.types, schema.types, now)
 
 
-def _require_confirmed(name: DatasetName, upload: Upload, suspends: tuple[Affected, ...]) -> None:
-    if suspends and not upload.suspend:
-        raise Conflict(
-            "agreements_affected",
-            f"The version drops or retypes columns that {len(suspends)} agreements in force name.",
-            advice=Advice(
-                rule="A version suspends the agreements that lose a column by it, and only where its steward confirms that.",
-                who_can_change="you",
-                next_step="Publish with suspend=true, or keep the columns.",
-                next_command=f"baybridge publish {name} FILE --suspend",
-            ),
-            places=tuple(Place(each.agreement.id, f"names {', '.join(each.columns)}") for each in suspends),
-        )
-
-
 def _actor(principal: Principal) -> dict[str, str]:
     return {"organization": principal.organization, "principal": principal.id}
 
 
-def _publication(name: DatasetName, source: Stored, mode: Mode, base: Version | None, outcome: Outcome) -> Publication:
+def _publication(name: DatasetName, source: Stored, upload: Upload, base: Version | None, outcome: Outcome) -> Publication:
     return Publication(
         dataset=name,
         version=None,
@@ -363,21 +379,14 @@ def _publication(name: DatasetName, source: Stored, mode: Mode, base: Version | 
         rows_rejected=outcome.rows_rejected,
         rejects=outcome.rejects,
         entry=None,
-        mode=mode,
+        mode=upload.mode,
         base=None if base is None else base.number,
         changes=outcome.changes,
         notes=outcome.notes,
         found=outcome.found,
+        rejects_found=outcome.rejects_found,
+        rejects_allowed=upload.threshold.allows(outcome.rows_read),
     )
-
-
-def _change_facts(publication: Publication) -> dict[str, JSON]:
-    """What the entry says beside the whole: how the version came out of the one before."""
-    if publication.base is None:
-        return {}
-    changes = publication.changes
-    counts: dict[str, JSON] = {"deleted": changes.deleted, "inserted": changes.inserted, "updated": changes.updated}
-    return {"base": publication.base, "changes": counts, "mode": publication.mode.value}
 
 
 def _within(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:

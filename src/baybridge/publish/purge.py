@@ -19,6 +19,7 @@ from baybridge import jobs
 from baybridge.audit import side as audit_side
 from baybridge.audit.entry import JSON, Kind, canonical
 from baybridge.audit.log import Draft, Log
+from baybridge.catalog import holdings
 from baybridge.catalog import store as catalog
 from baybridge.catalog.dataset import EVERYTHING, Act, Condition, Dataset, Numbered, State, move, parse_reason
 from baybridge.data.engines.duckdb import Engine
@@ -127,7 +128,7 @@ class Purge:
     def _plan(self, connection: sa.Connection, dataset: Dataset, number: int | None) -> Plan:
         _require_withdrawn(connection, dataset, number)
         going = _going(connection, dataset, number)
-        held = catalog.objects_of(connection, dataset.name, [each.number for each in going])
+        held = holdings.objects_of(connection, dataset.name, [each.number for each in going])
         of, name = dataset.name.organization, str(dataset.name)
         asked = [audit_side.count_side_records_about(connection, of, name, each.number) for each in going]
         listed: list[JSON] = [str(dataset.name), [[each.number, each.manifest_sha256] for each in going]]
@@ -190,11 +191,11 @@ class Purge:
 
     def _named_manifests(self) -> frozenset[str]:
         with self.database.read() as connection:
-            return catalog.named_manifests(connection)
+            return holdings.named_manifests(connection)
 
     def _named_objects(self) -> frozenset[str]:
         with self.database.read() as connection:
-            return catalog.named_objects(connection)
+            return holdings.named_objects(connection)
 
     def _bury(self, connection: sa.Connection, name: DatasetName, numbers: tuple[int, ...]) -> None:
         dataset, now = catalog.require(connection, name, EVERYTHING), self.clock()

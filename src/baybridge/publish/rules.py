@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from baybridge.agreements.affected import Affected
 from baybridge.catalog.dataset import Dataset, Mode, Version
+from baybridge.catalog.schema import Schema
 from baybridge.errors import Advice, Conflict, Place
 from baybridge.names import DatasetName
+from baybridge.publish.upload import Upload
 
 
 def require_changeable(dataset: Dataset, mode: Mode, base: int | None) -> None:
@@ -44,6 +47,39 @@ def require_same_schema(dataset: Dataset, base: Version) -> Version:
             next_command=f"baybridge publish {dataset.name} FILE",
         ),
     )
+
+
+def require_contract(dataset: Dataset, schema: Schema, upload: Upload) -> None:
+    """Raise Conflict unless the upload says nothing of key and null words, or what the schema says: nothing it asks for is ignored.
+
+    The empty word is not asked for: it means null wherever no schema says otherwise.
+    """
+    if (upload.key and upload.key != schema.key) or not set(upload.null_words) <= {"", *schema.null_words}:
+        raise Conflict(
+            "schema_is_contract",
+            f"The schema of {dataset.name} has another key or other null words than the upload names.",
+            advice=Advice(
+                rule="The schema fixes key and null words.",
+                who_can_change="you",
+                next_step="Leave key and null words out; the schema has them.",
+            ),
+        )
+
+
+def require_confirmed(name: DatasetName, upload: Upload, suspends: tuple[Affected, ...]) -> None:
+    """Raise Conflict (`agreements_affected`) where agreements lose a column by the version, and nobody has said that they may."""
+    if suspends and not upload.suspend:
+        raise Conflict(
+            "agreements_affected",
+            f"The version drops or retypes columns that {len(suspends)} agreements in force name.",
+            advice=Advice(
+                rule="A version suspends the agreements that lose a column by it, and only where its steward confirms that.",
+                who_can_change="you",
+                next_step="Publish with suspend=true, or keep the columns.",
+                next_command=f"baybridge publish {name} FILE --suspend",
+            ),
+            places=tuple(Place(each.agreement.id, f"names {', '.join(each.columns)}") for each in suspends),
+        )
 
 
 def unconfirmed(name: DatasetName) -> Conflict:

@@ -14,7 +14,9 @@ from baybridge.data.ingest.source import Reject
 from baybridge.data.objects import Stored
 from baybridge.expected import WHATEVER, Expected
 from baybridge.names import DatasetName
+from baybridge.publish.drift import Drift
 from baybridge.publish.reading import NOTHING_SAID, Found, Wanted
+from baybridge.publish.threshold import NOTHING_LET_GO, LetGo, Threshold
 from baybridge.wire.formats import Format
 
 
@@ -44,7 +46,8 @@ class Upload:
 
     `suspend` confirms that agreements are suspended which name a column that the version drops or retypes. `expected` is the state of
     the dataset that the version is to follow, `base` the number of the version that is the latest then. Another `mode` than to replace
-    builds the version out of that one. `wanted` says how the file is read.
+    builds the version out of that one. `wanted` says how the file is read. `let_go` says how many rows that do not fit may be left out.
+    `stop_on_warnings` publishes nothing that is unlike the version before.
     """
 
     chunks: Iterable[bytes]
@@ -59,6 +62,13 @@ class Upload:
     sheet: str | None = None
     wanted: Wanted = NOTHING_SAID
     file_format: Format = Format.CSV
+    let_go: LetGo | None = None
+    stop_on_warnings: bool = False
+
+    @property
+    def threshold(self) -> Threshold:
+        """How many rows may be rejected; none where nothing is said of it."""
+        return NOTHING_LET_GO if self.let_go is None else self.let_go.threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,9 @@ class Publication:
 
     `notes` say what the reading of the file decided. `base` is the number of the version that was changed, None where all rows were
     replaced. `suspends` are the agreements that lose a column by it, `same_file_as` the version before where its file had the same bytes.
-    `rejects` carry cell values: they are for whoever uploaded the file and go nowhere else.
+    `rejects` carry cell values: they are for whoever uploaded the file and go nowhere else. They are the first of `rejects_found`; up to
+    `rejects_allowed` rows are let go. `rejects_kept` says that those of an upload that was refused can be read for some days.
+    `warnings` say what is unlike the version before; it was `stopped` by them where the upload asked for that.
     """
 
     dataset: DatasetName
@@ -87,3 +99,13 @@ class Publication:
     suspends: tuple[Affected, ...] = ()
     found: Found | None = None
     same_file_as: int | None = None
+    rejects_found: int = 0
+    rejects_allowed: int = 0
+    rejects_kept: bool = False
+    warnings: tuple[Drift, ...] = ()
+    stopped: bool = False
+
+    @property
+    def blocked(self) -> bool:
+        """Whether more rows do not fit than are let go, so that nothing is published."""
+        return self.rows_rejected > self.rejects_allowed

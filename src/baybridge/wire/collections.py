@@ -42,7 +42,9 @@ class CollectionsShape(Shape, frozen=True, kw_only=True):
 
 
 class VersionShape(Shape, frozen=True, kw_only=True):
-    """One immutable version. `rows` and `manifest_sha256` are null where not everyone may read: they tell of rows.
+    """One immutable version. `rows`, `rows_rejected` and `manifest_sha256` are null where not everyone may read: they tell of rows.
+
+    `rows_rejected` are those of the upload that did not fit and were let go.
 
     `state` is published, withdrawn, purging or purged, `reason` why, and `since` when. `etag` names this state, for If-Match.
     """
@@ -55,6 +57,7 @@ class VersionShape(Shape, frozen=True, kw_only=True):
     reason: str | None = None
     since: str | None = None
     etag: str | None = None
+    rows_rejected: int | None = None
 
 
 class VersionsShape(Shape, frozen=True, kw_only=True):
@@ -215,7 +218,10 @@ class DeclareRequest(RequestShape, frozen=True, kw_only=True):
 
 
 class RejectShape(Shape, frozen=True, kw_only=True):
-    """One cell or row that does not fit the schema. Only ever sent to whoever uploaded the file."""
+    """One cell or row that does not fit the schema. Only ever sent to whoever uploaded the file.
+
+    The value is null where the version was published: its rejects are kept, and read from there.
+    """
 
     row: int
     column: str | None
@@ -264,8 +270,17 @@ class ReadingShape(Shape, frozen=True, kw_only=True):
     differing: list[DifferingShape]
 
 
+class DoubtShape(Shape, frozen=True, kw_only=True):
+    """A type that at least half of a column's values prove, and not all: `proven` do, `others` do not, among them the first in `rows`."""
+
+    type: str
+    proven: int
+    others: int
+    rows: list[int]
+
+
 class ColumnProfileShape(Shape, frozen=True, kw_only=True):
-    """What every row of one column shows, and the type proposed from it."""
+    """What every row of one column shows, and the type proposed from it. `evidence` says why, without a value."""
 
     name: str
     proposed: str
@@ -274,6 +289,8 @@ class ColumnProfileShape(Shape, frozen=True, kw_only=True):
     leading_zeros: int
     min_length: int | None
     max_length: int | None
+    evidence: str = ""
+    doubt: DoubtShape | None = None
 
 
 class SuspensionShape(Shape, frozen=True, kw_only=True):
@@ -298,10 +315,26 @@ class ChangesMadeShape(Shape, frozen=True, kw_only=True):
     unmatched: int
 
 
+class WarningShape(Shape, frozen=True, kw_only=True):
+    """One thing in which a file is unlike the version before, with the figures of both. `message` says it without a value.
+
+    `values` are those that are new or lost, only ever sent to whoever uploaded the file, and before it was published.
+    """
+
+    rule: str
+    column: str | None
+    before: int | float | str | None
+    after: int | float | str | None
+    message: str
+    values: list[str]
+
+
 class PublishReport(Shape, frozen=True, kw_only=True):
     """What a publication did, or with `dry_run` would do. Rows read = rows loaded + rows rejected.
 
-    `same_file_as` is the version before, where it was made from a file of the same bytes.
+    `same_file_as` is the version before, where it was made from a file of the same bytes. `rejects` are the first of `rejects_found`; up
+    to `rejects_allowed` rows are let go. `rejects_kept` says that the server keeps all of them for the steward. `warnings` say what is
+    unlike the version before.
     """
 
     dataset: str
@@ -321,3 +354,7 @@ class PublishReport(Shape, frozen=True, kw_only=True):
     notes: list[str]
     reading: ReadingShape | None = None
     same_file_as: int | None = None
+    rejects_found: int = 0
+    rejects_allowed: int = 0
+    rejects_kept: bool = False
+    warnings: list[WarningShape] = msgspec.field(default_factory=list)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from baybridge.client.call import API, Call, Source, Steps, get, matching, reader, send
+from baybridge.client.call import API, Call, Source, Steps, get, get_text, matching, reader, send
 from baybridge.client.questions import linked, part
 from baybridge.errors import Invalid
 from baybridge.wire.collections import (
@@ -85,6 +85,9 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
     reading: Mapping[str, str] | None = None,
     accept_reading: bool = False,
     format: str | None = None,  # noqa: A002 -- the parameter's name
+    max_rejects: int | str | None = None,
+    rejects_reason: str | None = None,
+    stop_on_warnings: bool = False,
     if_match: str | None = None,
 ) -> Call[PublishReport]:
     """Send a file as the dataset's next version, as it is read. Raise RowsRejected, with the report, where cells do not fit.
@@ -94,7 +97,9 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
     writes nothing. `mode` is `replace`, or `append`, `upsert` or `delete`, which change the latest version; `base` is its number, and
     where it is not, nothing is changed. `format` is csv, ndjson, json, parquet or xlsx; without it the end of a file's name tells, and
     CSV is what is left. `sheet` names one of a workbook that has several. `reading` says how the file is read where it is not plain
-    CSV, as `{"encoding": "windows-1252"}`, and `accept_reading` takes what a dry run proposes. `if_match` is the dataset's `etag` that
+    CSV, as `{"encoding": "windows-1252"}`, and `accept_reading` takes what a dry run proposes. Up to `max_rejects` rows that do not fit,
+    a number or a percentage as `"0.5%"`, are left out for the `rejects_reason`. `stop_on_warnings` raises WarningsFound, with the report,
+    where the file is unlike the version before. `if_match` is the dataset's `etag` that
     the version is to follow.
     """
     if any("," in each for each in (*null, *key)):
@@ -110,6 +115,9 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
         "base": "" if base is None else f"{base:d}",
         "sheet": sheet or "",
         "accept_reading": "true" if accept_reading else "",
+        "max_rejects": "" if max_rejects is None else str(max_rejects),
+        "rejects_reason": rejects_reason or "",
+        "stop_on_warnings": "true" if stop_on_warnings else "",
         **(reading or {}),
     }
     return Call(
@@ -120,6 +128,11 @@ def publish(  # noqa: PLR0913 -- each is a parameter of the address
         headers={"content-type": MEDIA_TYPES[named], **matching(if_match)},
         upload=source,
     )
+
+
+def rejects(dataset: str, version: int | None = None) -> Call[str]:
+    """The rows that a version let go, or those of the latest upload that was refused, and why, as CSV. For stewards; each is entered."""
+    return get_text(f"{path_of(dataset, version)}/rejects")
 
 
 def path_of(dataset: str, version: int | None = None) -> str:

@@ -32,6 +32,8 @@ class Opened:
     def staged(self, staged: Staged) -> Staged:
         """The same with the rows that the plain file has not, numbered as in the upload, each with the byte where it begins."""
         lost = len(self.plain.rejected)
+        against = {name: tuple(map(self.plain.row_in_upload, rows)) for name, rows in staged.against.items()}
+        staged = replace(staged, against=against)
         if not staged.rows_rejected and not lost:
             return staged
         numbered = [replace(each, row=self.plain.row_in_upload(each.row)) for each in staged.kept]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from baybridge.catalog.dataset import Mode
@@ -19,6 +20,22 @@ from baybridge.errors import Advice, BaybridgeError, Conflict, Corrupt, Invalid,
 UPLOAD: Final = "upload"
 ORDER: Final = "order.json"
 OUTCOME: Final = "outcome.json"
+REJECTS: Final = "rejects.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """How many rows of a file may be rejected, and the others still be published: a count, or a percentage of the rows read."""
+
+    rows: int = 0
+    percent: Decimal = Decimal(0)
+
+    def allows(self, rows_read: int) -> int:
+        """How many of so many rows that is."""
+        return max(self.rows, int(self.percent * rows_read / 100))
+
+
+NOTHING_LET_GO: Final = Threshold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +44,8 @@ class Order:
 
     Without `schema` the profile's proposal, with `key`, is the schema. `base` are the paths of the objects that the upload changes, in
     the order of their manifest; a replacement has none. Unless `write`, nothing is made of the rows but counts. `wanted` says how a CSV is
-    read, and where `confirmed` nothing else than that and the plain reading is taken.
+    read, and where `confirmed` nothing else than that and the plain reading is taken. Rows that do not fit are left out up to `threshold`;
+    beyond it no row is written.
     """
 
     schema: Schema | None
@@ -41,6 +59,7 @@ class Order:
     sheet: str | None = None
     wanted: Wanted = NOTHING_SAID
     confirmed: bool = True
+    threshold: Threshold = NOTHING_LET_GO
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +88,7 @@ class Changes:
 class Outcome:
     """What was found, and made. Rows read = rows loaded + rows rejected.
 
+    `rejects` are the first of `rejects_found` reasons; the file `rejects.csv` of the workspace has the first 100,000, where there are any.
     `kept` are the places of the base's objects that the version shares, and `parts` those that follow them. `notes` say what the reading
     of the file decided, without a value of it.
     """
@@ -84,6 +104,7 @@ class Outcome:
     kept: tuple[int, ...] = ()
     parts: tuple[Part, ...] = ()
     notes: tuple[str, ...] = ()
+    rejects_found: int = 0
 
 
 @dataclass(frozen=True, slots=True)

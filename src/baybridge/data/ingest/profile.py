@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
+from baybridge.catalog.facts import LONGEST_CODE, MOST_CODES
 from baybridge.catalog.schema import DEFAULT_NULL_WORDS, Column, Schema
 from baybridge.data.ingest import lexical
 from baybridge.data.ingest.formats import Format, open_source
@@ -21,13 +23,26 @@ _NARROW_PRECISION: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """A kind that at least half of a column's cells prove, and not all: how many do, and the first rows whose cells do not.
+
+    The rows are numbered as in the file. There are none until the cells have been looked at again for that.
+    """
+
+    kind: Kind
+    proven: int
+    rows: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnProfile:
     """One column's facts over all rows that have the header's shape. `cells` are those not null; `distinct` is exact, among them.
 
     `integers` to `datetimes` count the cells that prove the kind, each cell at most once. `leading_zeros` counts digits whose leading zero
     a number would lose; `longest_digits` is the length of the longest cell of digits alone. Lengths are in characters, None without cells.
     `integer_digits` and `fraction_digits` are the most seen before and after the point in cells that prove a number. `given` is the type
-    that the file's format proves, if any; a format's texts still prove dates and times.
+    that the file's format proves, if any; a format's texts still prove dates and times. `against` are the rows of `doubt`.
+    `values` are the different cells, where they are few and short.
     """
 
     name: str
@@ -47,22 +62,38 @@ class ColumnProfile:
     integer_digits: int
     fraction_digits: int
     given: ColumnType | None = None
+    against: tuple[int, ...] = ()
+    values: tuple[str, ...] | None = None
 
     @property
     def proposed(self) -> ColumnType:
         """Text, unless every cell that is not null proves another kind. A column without cells is text."""
         if self.given not in (None, TEXT):
             return self.given
-        times = {Kind.DATE: self.dates, Kind.TIMESTAMP: self.timestamps, Kind.DATETIME: self.datetimes}
         if self.cells == 0 or self.given is not None:
-            return ColumnType(next((kind for kind, proven in times.items() if self.cells and proven == self.cells), Kind.TEXT))
+            return ColumnType(next((kind for kind, proven in self._times().items() if self.cells and proven == self.cells), Kind.TEXT))
         if self.integers == self.cells:
             return ColumnType(Kind.INTEGER)
         if self.integers + self.decimals == self.cells:
             fits = self.integer_digits + self.fraction_digits <= _NARROW_PRECISION
             return ColumnType(Kind.DECIMAL, _NARROW_PRECISION if fits else MAX_PRECISION, self.fraction_digits)
-        proofs = {Kind.BOOLEAN: self.booleans, **times}
+        proofs = {Kind.BOOLEAN: self.booleans, **self._times()}
         return ColumnType(next((kind for kind, proven in proofs.items() if proven == self.cells), Kind.TEXT))
+
+    @property
+    def doubt(self) -> Doubt | None:
+        """The kind that a column of text nearly has: at least half of its cells prove it."""
+        if self.proposed != TEXT or self.cells == 0:
+            return None
+        proofs = self._times()
+        if self.given is None:
+            number = Kind.DECIMAL if self.decimals else Kind.INTEGER
+            proofs = {number: self.integers + self.decimals, Kind.BOOLEAN: self.booleans, **proofs}
+        kind, proven = max(proofs.items(), key=lambda each: each[1])
+        return Doubt(kind, proven, self.against) if 2 * proven >= self.cells else None
+
+    def _times(self) -> dict[Kind, int]:
+        return {Kind.DATE: self.dates, Kind.TIMESTAMP: self.timestamps, Kind.DATETIME: self.datetimes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +104,15 @@ class Profile:
     rows_read: int
     rows_ragged: int
     null_words: tuple[str, ...]
+
+    @property
+    def doubted(self) -> dict[str, Kind]:
+        """The kinds that columns of text nearly have, by column."""
+        return {column.name: column.doubt.kind for column in self.columns if column.doubt is not None}
+
+    def with_rows(self, against: Mapping[str, tuple[int, ...]]) -> Profile:
+        """The same with the rows that speak against each doubted kind."""
+        return replace(self, columns=tuple(replace(each, against=against.get(each.name, ())) for each in self.columns))
 
 
 def profile(
@@ -103,8 +143,26 @@ def propose(profile: Profile, key: tuple[str, ...] = ()) -> Schema:
     return Schema(columns, key, profile.null_words)
 
 
+def kind_proven(cell: str) -> str:
+    """Give the expression for the kind that a cell proves, null for none.
+
+    More than 15 digits, a leading zero, a plus, an exponent and spaces prove nothing.
+    """
+    kinds = (Kind.INTEGER, Kind.BOOLEAN, Kind.DATE, Kind.TIMESTAMP, Kind.DATETIME)
+    casts = {kind: f"{lexical.cast(ColumnType(kind), cell)} IS NOT NULL" for kind in kinds}
+    few = f"length(replace(ltrim({cell}, '-'), '.', '')) <= {MAX_PROVEN_DIGITS}"
+    return f"""CASE
+            WHEN {casts[Kind.INTEGER]} THEN CASE WHEN {few} THEN '{Kind.INTEGER}' END
+            WHEN {casts[Kind.BOOLEAN]} THEN '{Kind.BOOLEAN}'
+            WHEN {cell}[1] NOT BETWEEN '-' AND '9' THEN NULL
+            WHEN {lexical.is_point_number(cell)} THEN CASE WHEN {few} THEN '{Kind.DECIMAL}' END
+            WHEN {casts[Kind.DATE]} THEN '{Kind.DATE}'
+            WHEN {casts[Kind.TIMESTAMP]} THEN '{Kind.TIMESTAMP}'
+            WHEN {casts[Kind.DATETIME]} THEN '{Kind.DATETIME}'
+        END"""
+
+
 # Each distinct cell is judged once and weighed by its count, which is exact and far less work than judging every cell.
-# `kind` is what a cell proves. More than 15 digits, a leading zero, a plus, an exponent and spaces prove nothing.
 _FACTS: Final = """
     SELECT
         place,
@@ -123,26 +181,21 @@ _FACTS: Final = """
         coalesce(max(length(split_part(ltrim(v, '-'), '.', 1))) FILTER (kind IN ('integer', 'decimal')), 0),
         coalesce(max(length(split_part(v, '.', 2))) FILTER (kind = 'decimal'), 0)
     FROM (
-        SELECT place, v, n, CASE
-            WHEN {integer} IS NOT NULL THEN CASE WHEN length(ltrim(v, '-')) <= {most} THEN 'integer' END
-            WHEN {boolean} IS NOT NULL THEN 'boolean'
-            WHEN v[1] NOT BETWEEN '-' AND '9' THEN NULL
-            WHEN {decimal} THEN CASE WHEN length(replace(ltrim(v, '-'), '.', '')) <= {most} THEN 'decimal' END
-            WHEN {date} IS NOT NULL THEN 'date'
-            WHEN {timestamp} IS NOT NULL THEN 'timestamp'
-            WHEN {datetime} IS NOT NULL THEN 'datetime'
-        END AS kind
+        SELECT place, v, n, {kind} AS kind
         FROM different
         WHERE v IS NOT NULL AND NOT list_contains($null_words::VARCHAR[], v)
     )
     GROUP BY place
 """.format(
-    most=MAX_PROVEN_DIGITS,
     leading_zero=lexical.has_leading_zero("v"),
     digits=lexical.is_digits("v"),
-    decimal=lexical.is_point_number("v"),
-    **{str(kind): lexical.cast(ColumnType(kind), "v") for kind in (Kind.INTEGER, Kind.BOOLEAN, Kind.DATE, Kind.TIMESTAMP, Kind.DATETIME)},
+    kind=kind_proven("v"),
 )
+_VALUES: Final = """
+    SELECT place, list(v ORDER BY v) FROM different
+    WHERE list_contains($places::INTEGER[], place::INTEGER) AND v IS NOT NULL AND NOT list_contains($null_words::VARCHAR[], v)
+    GROUP BY place
+"""
 _COUNTS: Final = """
     SELECT coalesce(sum(n) FILTER (place = 0), 0)::BIGINT, coalesce(sum(n * strlen(replace(v, '"', ''))), 0)::BIGINT FROM different
 """
@@ -161,12 +214,12 @@ def _different_sql(source: Source) -> str:
 def _profile_columns(
     connection: duckdb.DuckDBPyConnection, source: Source, null_words: tuple[str, ...], *, rows: int
 ) -> tuple[ColumnProfile, ...]:
-    found = {
-        place: facts
-        for place, *facts in connection.execute(_FACTS, {"null_words": list(null_words) if source.has_null_words else []}).fetchall()
-    }
+    words = {"null_words": list(null_words) if source.has_null_words else []}
+    found = {place: facts for place, *facts in connection.execute(_FACTS, words).fetchall()}
+    few = [place for place, facts in found.items() if facts[1] <= MOST_CODES and facts[3] <= LONGEST_CODE]
+    values = {place: tuple(texts) for place, texts in connection.execute(_VALUES, {"places": few, **words}).fetchall()}
     columns = []
     for place, name in enumerate(source.names):
         cells, *facts = found.get(place, _NO_CELLS)
-        columns.append(ColumnProfile(name, cells, rows - cells, *(*facts, source.proposed.get(name))))
+        columns.append(ColumnProfile(name, cells, rows - cells, *(*facts, source.proposed.get(name), (), values.get(place))))
     return tuple(columns)

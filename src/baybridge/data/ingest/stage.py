@@ -6,8 +6,8 @@ It never rounds, trims or guesses, and no row is dropped that is not counted.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
@@ -16,6 +16,7 @@ import duckdb
 
 from baybridge.catalog.schema import Column, Schema
 from baybridge.data.ingest import lexical, nested
+from baybridge.data.ingest.evidence import NOTHING_DOUBTED, find_against
 from baybridge.data.ingest.formats import Format, open_source
 from baybridge.data.ingest.source import DEFAULT_MEMORY, KEPT, LISTED, VALUE_CHARACTERS, Ragged, Reject, Source, engine
 from baybridge.data.sql import path_literal
@@ -31,7 +32,7 @@ class Staged:
     """A DuckDB file whose table `rows` has the schema's columns, typed, ordered by the key, or as in the file where there is none.
 
     rows_read = rows_loaded + rows_rejected. `kept` are the first 100,000 reasons in file order, of `rejects_found`; one row may have
-    several.
+    several. `against` are the first rows that speak against each kind that was doubted, by column.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Staged:
     rows_rejected: int
     kept: tuple[Reject, ...]
     rejects_found: int
+    against: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def rejects(self) -> tuple[Reject, ...]:
@@ -56,10 +58,11 @@ def stage(
     file_format: Format = Format.CSV,
     memory_limit: str = DEFAULT_MEMORY,
     taken: Sequence[str] = (),
+    doubted: Mapping[str, Kind] = NOTHING_DOUBTED,
 ) -> Staged:
     """Cast the file into a new DuckDB file in a new folder of `scratch`, which the caller owns and deletes.
 
-    `taken` are the paths of Parquet objects whose keys the file's rows may not have.
+    `taken` are the paths of Parquet objects whose keys the file's rows may not have. `doubted` are the kinds that columns nearly have.
 
     Columns are matched by name, in any order. Raise Invalid (`schema_invalid`) when the header has not the schema's names, Invalid
     (`file_unreadable`) when it is not of its format, and Corrupt when the counts do not balance.
@@ -85,7 +88,9 @@ def stage(
             raise Corrupt("corrupt", f"{counts}: the counts do not balance.")
         rejects = _listed(connection, schema, ragged) if rejected else ()
         found = ragged.rows + (_one(connection, _found_sql(schema)) if rejected else 0)
-    return Staged(database, schema, source.rows, loaded, rejected, rejects, found)
+        behind = _behind(ragged)
+        against = {name: tuple(_in_file(row, behind) for row in rows) for name, rows in find_against(connection, schema, doubted).items()}
+    return Staged(database, schema, source.rows, loaded, rejected, rejects, found, against)
 
 
 def _cells_by_column(source: Source, schema: Schema) -> tuple[str, ...]:
@@ -219,8 +224,9 @@ def _listed(connection: duckdb.DuckDBPyConnection, schema: Schema, ragged: Ragge
         if rule is not None
     ]
     rejects += _repeated(connection, schema)
-    first = sorted(rejects, key=_by_row)[:KEPT]
-    return tuple(sorted([*ragged.listed, *_numbered_in_file(first, ragged)], key=_by_row)[:KEPT])
+    behind = _behind(ragged)
+    first = [replace(reject, row=_in_file(reject.row, behind)) for reject in sorted(rejects, key=_by_row)[:KEPT]]
+    return tuple(sorted([*ragged.listed, *first], key=_by_row)[:KEPT])
 
 
 def _by_row(reject: Reject) -> int:
@@ -241,14 +247,17 @@ def _repeated(connection: duckdb.DuckDBPyConnection, schema: Schema) -> list[Rej
     return [Reject(row, column, rule, value) for row, value, rule in found]
 
 
-def _numbered_in_file(rejects: list[Reject], ragged: Ragged) -> list[Reject]:
-    """Renumber rejects, counted among the rows of the header's shape, to count all rows of the file.
+def _behind(ragged: Ragged) -> list[int]:
+    """For each ragged row, behind how many rows of the header's shape it stands: the i-th one, r, behind r - i.
 
-    The i-th ragged row r stands behind r - i rows of the header's shape. Only the first 100,000 ragged rows are known, and enough: a
-    reject behind them all is not listed.
+    Only the first 100,000 ragged rows are known, and enough: what is behind them all is not listed.
     """
-    behind = [reject.row - place for place, reject in enumerate(ragged.listed, start=1)]
-    return [replace(reject, row=reject.row + bisect_left(behind, reject.row)) for reject in rejects]
+    return [reject.row - place for place, reject in enumerate(ragged.listed, start=1)]
+
+
+def _in_file(row: int, behind: list[int]) -> int:
+    """Number a row, counted among those of the header's shape, among all rows of the file."""
+    return row + bisect_left(behind, row)
 
 
 def _one(connection: duckdb.DuckDBPyConnection, statement: str) -> int:

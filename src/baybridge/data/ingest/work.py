@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
@@ -10,9 +12,10 @@ from typing import Final
 from baybridge.catalog.dataset import Mode
 from baybridge.catalog.schema import Schema
 from baybridge.data.ingest.load import open_csv
-from baybridge.data.ingest.order import UPLOAD, Changes, Order, Outcome
+from baybridge.data.ingest.order import REJECTS, UPLOAD, Changes, Order, Outcome
 from baybridge.data.ingest.parts import Written, press
 from baybridge.data.ingest.profile import profile, propose
+from baybridge.data.ingest.source import Reject
 from baybridge.data.ingest.stage import Staged, stage
 from baybridge.data.ingest.unpack import is_workbook, unpack
 from baybridge.data.ingest.workbook import no_sheets, no_table, read_sheet
@@ -32,10 +35,14 @@ def work(folder: Path, order: Order) -> Outcome:
     schema = order.schema or propose(profiled, order.key)
     taken = order.base if order.mode is Mode.APPEND else ()
     arriving = _of_upload(schema, order.mode)
-    staged = stage(source, arriving, scratch=folder, file_format=form, memory_limit=memory, taken=taken)
+    staged = stage(source, arriving, scratch=folder, file_format=form, memory_limit=memory, taken=taken, doubted=profiled.doubted)
     if opened is not None:
         profiled, staged = opened.profiled(profiled), opened.staged(staged)
-    written = _NOTHING if staged.rows_rejected else _written(folder, order, schema, staged)
+    profiled = profiled.with_rows(staged.against)
+    if staged.rows_rejected:
+        _write_rejects(folder / REJECTS, staged.kept)
+    blocked = staged.rows_rejected > order.threshold.allows(staged.rows_read)
+    written = _NOTHING if blocked else _written(folder, order, schema, staged)
     return Outcome(
         schema=schema,
         profile=profiled,
@@ -48,6 +55,7 @@ def work(folder: Path, order: Order) -> Outcome:
         kept=written.kept,
         parts=written.parts,
         notes=notes,
+        rejects_found=staged.rejects_found,
     )
 
 
@@ -69,6 +77,14 @@ def _of_upload(schema: Schema, mode: Mode) -> Schema:
     if mode is not Mode.DELETE:
         return schema
     return replace(schema, columns=tuple(column for column in schema.columns if column.name in schema.key))
+
+
+def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
+    """Write what the steward can download: it holds cells, as they are."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(("row", "column", "rule", "value", "offset", "message"))
+        lines.writerows((each.row, each.column, each.rule, each.value, each.offset, each.message) for each in rejects)
 
 
 def _written(folder: Path, order: Order, schema: Schema, staged: Staged) -> Written:

@@ -23,6 +23,7 @@ from baybridge.operate.look import Described, History
 from baybridge.principals.principal import Principal
 from baybridge.publish import Declaration, Publication, Upload
 from baybridge.publish.reading import ASPECTS, parse_wanted
+from baybridge.publish.threshold import parse_let_go
 from baybridge.publish.withdraw import Withdraw
 from baybridge.wire.collections import (
     CollectionsShape,
@@ -50,6 +51,9 @@ PUBLISH_PARAMETERS: Final = (
     Parameter("header_rows", "How many rows name the columns.", {"type": "integer", "minimum": 0, "maximum": 3}),
     Parameter("footer", "How many records stand behind the rows.", {"type": "integer", "minimum": 0}),
     Parameter("names", "The columns' names, parted by commas, in place of the header's."),
+    Parameter("max_rejects", "How many rows that do not fit may be left out: a number, or a percentage of the rows read as 0.5%."),
+    Parameter("rejects_reason", "Why they may; needed with max_rejects."),
+    Parameter("stop_on_warnings", "Publish nothing that is unlike the version before.", {"type": "boolean"}),
     Parameter("suspend", "Suspend the agreements that name a column which the version drops or retypes.", {"type": "boolean"}),
     Parameter("mode", "All rows, or what is appended, upserted or deleted by key.", {"type": "string", "enum": [*Mode]}),
     Parameter("sheet", "The sheet of an Excel workbook, where it has several."),
@@ -157,6 +161,8 @@ async def publish(request: Request) -> Response:
         sheet=given.get("sheet"),
         wanted=parse_wanted({each: given[each] for each in ASPECTS if each in given}, accept=yes(given, "accept_reading")),
         file_format=parse_format(given.get("format"), request.headers.get("content-type")),
+        let_go=parse_let_go(given.get("max_rejects"), given.get("rejects_reason")),
+        stop_on_warnings=yes(given, "stop_on_warnings"),
     )
 
     def act(exchange: Exchange) -> Publication:
@@ -164,8 +170,9 @@ async def publish(request: Request) -> Response:
 
     publication = await call_with_upload(request, act)
     report = publish_report(publication)
-    if publication.rows_rejected and not sent.dry_run:
-        return problem_response(request, rows_rejected(publication), report=report)
+    why = why_not(publication, sent)
+    if why is not None:
+        return problem_response(request, why, report=report)
     return json_response(report, status=200 if sent.dry_run else 201)
 
 
@@ -243,15 +250,42 @@ def _links(request: Request, given: dict[str, str], cursor: str | None) -> list[
     return [LinkShape(rel="next", href=f"{request.url.path}?{urlencode({**given, 'cursor': cursor})}")]
 
 
-def rows_rejected(publication: Publication) -> Conflict:
-    """The error of a publication that its rejects blocked; it names columns and rules, never values."""
+def why_not(publication: Publication, sent: Upload) -> Conflict | None:
+    """The error of a publication that was to be made and is not; None where it is, and for a dry run. No value is in it."""
+    if sent.dry_run:
+        return None
+    if publication.stopped:
+        return _stopped(publication)
+    return _rows_rejected(publication) if publication.blocked else None
+
+
+def _stopped(publication: Publication) -> Conflict:
+    return Conflict(
+        "warnings_found",
+        "The file is unlike the version before; nothing was published.",
+        advice=Advice(
+            rule="With stop_on_warnings nothing is published that is unlike the version before.",
+            who_can_change="you",
+            next_step="Look at the warnings of the report. Where they are right, publish the file without stop_on_warnings.",
+            next_command=f"baybridge publish {publication.dataset} FILE",
+        ),
+        places=tuple(Place(each.column or "rows", each.rule) for each in publication.warnings),
+    )
+
+
+def _rows_rejected(publication: Publication) -> Conflict:
+    taken = any(each.rule == "key_taken" for each in publication.rejects)
+    upsert = " Rows whose keys are there already are changed with mode upsert (--mode upsert)." if taken else ""
+    name = publication.dataset
     return Conflict(
         "rows_rejected",
         f"{publication.rows_rejected} of {publication.rows_read} rows do not fit the schema; nothing was published.",
         advice=Advice(
-            rule="A version is published whole: every cell fits the schema.",
+            rule="A version is published whole: every cell fits the schema, but for rows that its steward lets go, up to a threshold.",
             who_can_change="you",
-            next_step="Correct the cells that the report's rejects name, and publish the file again.",
-            next_command=f"baybridge publish {publication.dataset} FILE --rejects REJECTS",
+            next_step=f"Correct the cells that the report's rejects name, and publish the file again.{upsert}",
+            next_command=f"baybridge rejects {name} REJECTS"
+            if publication.rejects_kept
+            else f"baybridge publish {name} FILE --rejects REJECTS",
         ),
     )
