@@ -154,6 +154,7 @@ def test_kinds_keep_their_names() -> None:
         "stream_ended",
         "refusal",
         "publication",
+        "rejects_read",
         "dataset_declared",
         "withdrawal",
         "restoration",

@@ -117,7 +117,7 @@ class Swarm:
     def settle(self) -> None:
         """Wait until all that were killed have started, and see that no other has ended."""
         for running in self._restarts:
-            running.result(timeout=START_SECONDS)  # type: ignore[attr-defined]
+            running.result(timeout=START_SECONDS)  # type: ignore[attr-defined] -- what a thread pool gives back
         for member in self.members:
             assert member.process is not None
             assert member.process.poll() is None, f"{member.name} has ended: {member.said.read_text()[-4000:]}"

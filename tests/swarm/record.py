@@ -108,7 +108,7 @@ def ask(node: str, url: str, question: Question, *, pace: Callable[[], bool] | N
         reply = connection.getresponse()
     except (OSError, http.client.HTTPException) as wrong:
         connection.close()
-        return Seen(**told, broken=type(wrong).__name__, ended=time.monotonic())  # type: ignore[arg-type]
+        return Seen(**told, broken=type(wrong).__name__, ended=time.monotonic())  # type: ignore[arg-type] -- told holds only members of Seen
     with reply:
         seen = _take(told, reply, pace)
     connection.close()

@@ -122,7 +122,7 @@ Way = TypeVar("Way", bound=FaultyWay)
 
 
 @contextmanager
-def faulty_way(target: str, seed: int, *, kind: type[Way] = FaultyWay) -> Iterator[Way]:  # type: ignore[assignment]
+def faulty_way(target: str, seed: int, *, kind: type[Way] = FaultyWay) -> Iterator[Way]:  # type: ignore[assignment] -- the default is one of the kinds
     way = kind(target, seed)
     thread = threading.Thread(target=way.serve_forever, args=(0.05,))
     thread.start()
