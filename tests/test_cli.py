@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
@@ -22,6 +23,7 @@ import click
 import pytest
 from conftest import FLIGHTS, Server, World, make_world, serving
 
+import baybridge
 from baybridge.cli.main import baybridge as command_line
 from baybridge.cli.main import run
 from baybridge.cli.printing import csv_lines, printable, table
@@ -151,6 +153,22 @@ def test_every_command_has_json_and_help_and_no_option_takes_a_secret(path: tupl
     assert not names & {"--token", "--secret", "--password", "--key-file"}
     assert ALL[path].help
     assert all(each.help for each in options)
+
+
+def told_commands() -> Iterator[str]:
+    """Every text in the product that begins as a command of ours, up to the first thing that is filled in."""
+    for path in Path(baybridge.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("baybridge "):
+                yield node.value
+
+
+def test_every_command_that_an_error_names_is_one() -> None:
+    groups = {path[0] for path in ALL if len(path) > 1}
+    told = [text.split()[1:] for text in told_commands()]
+    named = {tuple(words[: 2 if words[0] in groups else 1]) for words in told if words and words[0].isalpha()}
+    assert len(named) > 15
+    assert named - set(ALL) == set()
 
 
 def test_the_help_of_a_request_names_every_mask() -> None:

@@ -131,7 +131,7 @@ def add_version(connection: sa.Connection, version: Version) -> None:
                 rule="A version follows the one that was the latest when its file arrived.",
                 who_can_change="you",
                 next_step="Look at the versions, and publish the same file again where it is still to be the next one.",
-                next_command=f"baybridge dataset show {version.dataset}",
+                next_command=f"baybridge show {version.dataset}",
             ),
         )
     connection.execute(

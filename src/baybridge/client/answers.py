@@ -74,15 +74,12 @@ def error_of(response: httpx2.Response) -> BaybridgeError:
         return _foreign(response)
     advice = Advice(problem.rule, problem.who_can_change, problem.next_step, problem.next_command, problem.next_url)
     places = tuple(Place(each.parameter, each.message, each.column, each.hint) for each in problem.errors)
-    if problem.code in {"rows_rejected", "warnings_found"}:
-        refused = (RowsRejected if problem.code == "rows_rejected" else WarningsFound)(
-            problem.code, problem.detail, advice=advice, places=places
-        )
-        refused.report = problem.report
-        return refused
     kind = OF_CODE.get(problem.code) or BY_STATUS.get(response.status_code, BaybridgeError)
     if problem.code in CODES:
-        return kind(problem.code, problem.detail, advice=advice, places=places, retry_after=problem.retry)
+        known = kind(problem.code, problem.detail, advice=advice, places=places, retry_after=problem.retry)
+        if isinstance(known, RowsRejected | WarningsFound):
+            known.report = problem.report
+        return known
     stand_in = "not_signed_in" if response.status_code == _NOT_SIGNED_IN else _STAND_INS.get(kind, "internal")
     error = kind(stand_in, problem.detail, advice=advice, places=places, retry_after=problem.retry)
     error.code = problem.code

@@ -274,7 +274,7 @@ class Publish:
                         rule="A version has the schema that its dataset has when it is made.",
                         who_can_change="you",
                         next_step="Look at the schema, and publish the file again where it fits.",
-                        next_command=f"baybridge dataset show {dataset.name}",
+                        next_command=f"baybridge show {dataset.name}",
                     ),
                 )
             suspends = _suspends(connection, present, publication.schema, version.published)
