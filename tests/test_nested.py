@@ -19,7 +19,7 @@ from baybridge.data.ingest.stage import stage
 from baybridge.data.sql import predicate
 from baybridge.errors import Invalid
 from baybridge.names import DatasetName
-from baybridge.publish import Declaration
+from baybridge.publish import Declaration, Upload
 from baybridge.terms import cql2
 from baybridge.terms.columns import ColumnType
 from baybridge.terms.masks import MASKS, Plain, check_mask, parse_mask
@@ -307,6 +307,15 @@ SCHEMA = {
     ],
     "primaryKey": ["id"],
 }
+
+
+@pytest.mark.parametrize(("content", "file_format"), [(b"[]", Format.JSON), (b"\n", Format.NDJSON)])
+def test_no_object_is_a_version_of_no_rows_where_the_schema_was_declared(world, content, file_format):
+    name, steward = DatasetName.parse("bts.people"), world.person("bts", "steward")
+    world.exchange.publish.declare(steward, name, Declaration(schema=parse_table_schema(SCHEMA)))
+    upload = Upload(chunks=[content], null_words=("",), key=(), accept_schema=False, dry_run=False, file_format=file_format)
+    report = world.exchange.publish.publish(steward, name, upload)
+    assert (report.version, report.rows_read, report.rows_loaded) == (1, 0, 0)
 
 
 @pytest.mark.slow

@@ -162,6 +162,9 @@ CASES: dict[str, Case] = {
     "array: one object": Array(b'{"id": 1}', refused=("file_unreadable", "no JSON array")),
     "array: empty": Array(b"[]", refused=("file_unreadable", "")),
     "array: empty, declared": Array(b"[]", declared=TWO, rows=(), counts=(0, 0, 0)),
+    "array: objects without a name, declared": Array(b"[{}, {}]", declared=TWO, rows=("∅|∅", "∅|∅"), counts=(2, 2, 0)),
+    "lines: none, declared": Lines(b"", declared=TWO, rows=(), counts=(0, 0, 0)),
+    "lines: blank ones, declared": Lines(b"\xef\xbb\xbf\n \n", declared=TWO, rows=(), counts=(0, 0, 0)),
     "array: nested too deep": Array(b'[{"a": ' + b"[" * 5_000 + b"]" * 5_000 + b"}]", refused=("file_unreadable", "")),
     "array: brackets that do not match": Array(b'[{"id": 1]}', refused=("file_unreadable", "")),
     # Parquet.

@@ -61,10 +61,12 @@ class JsonSource:
         return self.ragged
 
 
-def read_json_source(records: Iterator[bytes], schema: Schema | None, *, scratch: Path, whole: bool) -> JsonSource:
+def read_json_source(
+    records: Iterator[bytes], schema: Schema | None, *, scratch: Path, whole: bool, names: tuple[str, ...] = ()
+) -> JsonSource:
     """Read all records, held against the schema where there is one. `whole` says that one broken record breaks the file.
 
-    Raise Invalid (`file_unreadable`) where the first record is no object, or there is none to learn the names from.
+    `names` are those of a file whose records have none. Raise Invalid (`file_unreadable`) where the first record is no object, or there is none to learn the names from.
     """
     reader = _Reader(schema, whole)
     target = Path(mkdtemp(prefix="cells-", dir=scratch)) / "cells.ndjson"
@@ -73,7 +75,7 @@ def read_json_source(records: Iterator[bytes], schema: Schema | None, *, scratch
             cells = reader.cells(record)
             if cells is not None:
                 file.write(_ENCODER.encode(cells) + b"\n")
-    names = tuple(reader.seen.fields) if schema is None else tuple(schema.types)
+    names = (tuple(reader.seen.fields) or names) if schema is None else tuple(schema.types)
     if not names:
         raise unreadable("No object in the file has a name", "Send at least one object, or declare a schema.")
     proposed = {} if schema is not None else {name: seen.type() for name, seen in reader.seen.fields.items()}

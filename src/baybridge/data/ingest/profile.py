@@ -121,13 +121,14 @@ def profile(
     scratch: Path,
     file_format: Format = Format.CSV,
     null_words: tuple[str, ...] = DEFAULT_NULL_WORDS,
+    names: tuple[str, ...] = (),
     memory_limit: str = DEFAULT_MEMORY,
 ) -> Profile:
     """Profile all rows of a file. `scratch` is a folder for what does not fit in `memory_limit`.
 
-    Raise Invalid (`file_unreadable`) when the file is not of its format.
+    `names` are the declared ones, for a file of objects that has none to learn them from. Raise Invalid (`file_unreadable`) when the file is not of its format.
     """
-    source = open_source(path, file_format, None, scratch=scratch)
+    source = open_source(path, file_format, None, scratch=scratch, names=names)
     with engine(":memory:", scratch=scratch, memory_limit=memory_limit) as connection:
         ragged = source.fill(connection, statement=_different_sql(source), counts=_COUNTS, values={})
         columns = _profile_columns(connection, source, null_words, rows=source.rows - ragged.rows)

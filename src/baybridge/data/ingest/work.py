@@ -31,7 +31,8 @@ def work(folder: Path, order: Order) -> Outcome:
     null_words = order.null_words if order.schema is None else order.schema.null_words
     opened = open_csv(source, order.wanted, scratch=folder, confirmed=order.confirmed) if form is Format.CSV else None
     source = source if opened is None else opened.plain.path
-    profiled = profile(source, scratch=folder, file_format=form, null_words=null_words, memory_limit=memory)
+    names = () if order.schema is None else tuple(order.schema.types)
+    profiled = profile(source, scratch=folder, file_format=form, null_words=null_words, names=names, memory_limit=memory)
     schema = order.schema or propose(profiled, order.key)
     taken = order.base if order.mode is Mode.APPEND else ()
     arriving = _of_upload(schema, order.mode)
