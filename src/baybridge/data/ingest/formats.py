@@ -19,7 +19,8 @@ __all__ = ["Format", "open_source"]
 def open_source(path: Path, file_format: Format, schema: Schema | None, *, scratch: Path, names: tuple[str, ...] = ()) -> Source:
     """Read the file through as of that format. A format with types of its own is held against the `schema`, where there is one.
 
-    `scratch` is a folder for what is made on the way, `names` are those of a file that has no object to learn them from. Raise Invalid (`file_unreadable`) for a file that is not of the format.
+    `scratch` is a folder for what is made on the way, `names` are those of a file that has no object to learn them from.
+    Raise Invalid (`file_unreadable`) for a file that is not of the format.
     """
     match file_format:
         case Format.CSV:

@@ -66,7 +66,9 @@ def read_json_source(
 ) -> JsonSource:
     """Read all records, held against the schema where there is one. `whole` says that one broken record breaks the file.
 
-    `names` are those of a file whose records have none. Raise Invalid (`file_unreadable`) where the first record is no object, or there is none to learn the names from.
+    `names` are those of a file whose records have none.
+
+    Raise Invalid (`file_unreadable`) where the first record is no object, or there is none to learn the names from.
     """
     reader = _Reader(schema, whole)
     target = Path(mkdtemp(prefix="cells-", dir=scratch)) / "cells.ndjson"

@@ -126,7 +126,9 @@ def profile(
 ) -> Profile:
     """Profile all rows of a file. `scratch` is a folder for what does not fit in `memory_limit`.
 
-    `names` are the declared ones, for a file of objects that has none to learn them from. Raise Invalid (`file_unreadable`) when the file is not of its format.
+    `names` are the declared ones, for a file of objects that has none to learn them from.
+
+    Raise Invalid (`file_unreadable`) when the file is not of its format.
     """
     source = open_source(path, file_format, None, scratch=scratch, names=names)
     with engine(":memory:", scratch=scratch, memory_limit=memory_limit) as connection:
