@@ -19,6 +19,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 from once import is_once, uses_a_world
 from postgres import Cluster
@@ -65,8 +66,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 PROVIDER = "bts"
-JOB_NUMBERS = "INSERT INTO \"sqlite_sequence\" VALUES('jobs'"
-"""How a dump of the catalog says how many jobs there have been: a server makes some by itself."""
+BY_THE_CLOCK = {"checkpoints", "jobs"}
 CONSUMER = "dot"
 ROLES = ("steward", "signatory", "analyst", "auditor", "admin")
 OFFICERS = ("privacy_officer", "security_officer", "counsel")
@@ -81,6 +81,12 @@ FLIGHTS = b"""flight,carrier,tailnum,origin,dest,delay,distance,departed
 6,UA,N24211,JFK,ORD,120,719.0,2013-01-02T10:00:00Z
 7,AA,NA,JFK,MIA,33,1089.0,2013-01-02T11:00:00Z
 """
+
+
+def rows_of(connection: sa.Connection, table: str) -> list[str]:
+    """The rows of a table, sorted; when a token was last used is noted by a timer."""
+    rows = connection.execute(sa.text(f'SELECT * FROM "{table}"')).mappings()
+    return sorted(repr({name: cell for name, cell in row.items() if name != "last_used"}) for row in rows)
 
 
 @dataclass
@@ -136,6 +142,13 @@ class World:
         schema = {"fields": [{"name": "number", "type": "integer"}]}
         assert self.publish(dataset, b"number\n1\nx\n", schema=schema, null_words=(), max_rejects="1").version == 1
         assert self.publish(dataset, b"number\ny\n", null_words=()).blocked
+
+    def stored(self) -> list[str]:
+        """Every row of the catalog as text, whatever it is on, but for what a server does by the clock."""
+        with self.exchange.database.read() as connection:
+            tables = sorted({*sa.inspect(connection).get_table_names()} - BY_THE_CLOCK)
+            assert len(tables) > 10
+            return [f"{table}: {row}" for table in tables for row in rows_of(connection, table)]
 
     def terms(self, **changes: object) -> TermsShape:
         """Terms on bts.flights for dot, in force now, with what is changed."""

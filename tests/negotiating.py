@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from conftest import JOB_NUMBERS, World
+from conftest import World
 
 from baybridge.agreements.agreement import Agreement
 from baybridge.errors import BaybridgeError
@@ -59,16 +58,6 @@ def in_state(world: World, state: str, **changes: object) -> Agreement:
         agreement = perform(world, agreement.id, action)
     assert agreement.state == state
     return agreement
-
-
-def stored(world: World) -> list[str]:
-    """The whole database as text, but for the checkpoints, which the server signs by the clock."""
-    connection = sqlite3.connect(world.root / "catalog.sqlite")
-    try:
-        by_timer = ('INSERT INTO "checkpoints"', 'INSERT INTO "jobs"', JOB_NUMBERS)
-        return [line for line in connection.iterdump() if not line.startswith(by_timer)]
-    finally:
-        connection.close()
 
 
 def log(world: World) -> list[dict[str, Any]]:

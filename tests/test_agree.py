@@ -15,7 +15,7 @@ from itertools import pairwise
 import pytest
 import sqlalchemy as sa
 from conftest import FLIGHTS, ROLES, Server, World, make_world, serving, wait_until
-from negotiating import in_state, log, outcome, perform, stored, who
+from negotiating import in_state, log, outcome, perform, who
 
 from baybridge.agreements import store
 from baybridge.agreements.agreement import Agreement
@@ -86,7 +86,7 @@ def door(parties: World) -> Iterator[Server]:
 @pytest.mark.parametrize("act", sorted(ALLOWED))
 def test_who_may_do_what_and_every_refusal_is_entered(parties: World, act: str, name: str) -> None:
     agreement = in_state(parties, STARTS[act])
-    database, entries = stored(parties), log(parties)
+    database, entries = parties.stored(), log(parties)
     if name in ALLOWED[act]:
         wanted = "ok"
     elif name.startswith("epa"):
@@ -100,7 +100,7 @@ def test_who_may_do_what_and_every_refusal_is_entered(parties: World, act: str, 
     if wanted == "ok":
         assert [(entry["kind"], entry["act"]) for entry in added] == [("agreement_act", act)]
     elif wanted == "not_found":
-        assert stored(parties) == database
+        assert parties.stored() == database
     else:
         (entry,) = added
         assert (entry["kind"], entry["act"], entry["code"]) == ("refusal", act, wanted)
@@ -159,10 +159,10 @@ def test_an_id_that_is_none_is_not_found(parties: World, agreement_id: str) -> N
 @pytest.mark.parametrize("act", ["suspend", "revoke"])
 def test_an_act_has_a_reason_that_can_be_printed(parties: World, act: str, reason: str) -> None:
     agreement = in_state(parties, "FINALIZED")
-    database = stored(parties)
+    database = parties.stored()
     doing = getattr(parties.exchange.agree, act)
     assert outcome(lambda: doing(parties.person("bts", "steward"), agreement.id, reason)) == "invalid_request"
-    assert stored(parties) == database
+    assert parties.stored() == database
     assert doing(parties.person("bts", "steward"), agreement.id, f" {'x' * 499}").reason == "x" * 499
 
 
@@ -208,12 +208,12 @@ def test_a_service_account_cannot_sign(parties: World, side: str) -> None:
 
 def test_a_signature_is_over_exactly_the_digest_of_the_terms_as_they_stand(parties: World) -> None:
     agreement, signatory = in_state(parties, "OFFERED"), parties.person("dot", "signatory")
-    database, digest = stored(parties), agreement.terms_sha256
+    database, digest = parties.stored(), agreement.terms_sha256
     for other in ("", digest[:-1], digest.upper(), f" {digest}", "0" * 64, hashlib.sha256(b"").hexdigest(), f"sha256:{digest}"):
         with pytest.raises(Conflict) as refused:
             parties.exchange.agree.sign(signatory, agreement.id, other)
         assert refused.value.advice.next_command == f"baybridge agreement show {agreement.id}"
-    assert stored(parties) == database
+    assert parties.stored() == database
     assert parties.exchange.agree.sign(signatory, agreement.id, digest).state == "ACCEPTED"
 
 
@@ -230,11 +230,11 @@ def test_what_was_read_before_a_new_offer_can_no_longer_be_signed(parties: World
 @pytest.mark.parametrize("state", ["FINALIZED", "SUSPENDED", "REVOKED", "CLOSED"])
 def test_terms_that_both_have_signed_are_never_replaced(parties: World, state: str) -> None:
     agreement = in_state(parties, state)
-    database = stored(parties)
+    database = parties.stored()
     wider = parties.terms(columns=["flight", "dest", "distance"], masks={}, row_filter=None)
     assert outcome(lambda: parties.exchange.agree.offer(parties.person("bts", "steward"), agreement.id, wider)) == "conflict"
     assert outcome(lambda: parties.exchange.agree.counter(parties.person("dot", "analyst"), agreement.id, wider)) == "conflict"
-    assert stored(parties) == database
+    assert parties.stored() == database
 
 
 def test_signatures_that_an_agreement_no_longer_carries_are_gone(parties: World) -> None:
@@ -248,10 +248,10 @@ def test_terms_that_are_over_cannot_be_signed(parties: World) -> None:
     end = datetime.now(UTC) + timedelta(seconds=1)
     agreement = in_state(parties, "OFFERED", end=end.isoformat())
     wait_until(lambda: datetime.now(UTC) > end)
-    database = stored(parties)
+    database = parties.stored()
     for side in ("bts", "dot"):
         assert outcome(lambda side=side: perform(parties, agreement.id, "sign", parties.person(side, "signatory"))) == "conflict"
-    assert stored(parties) == database
+    assert parties.stored() == database
 
 
 def test_an_agreement_shows_what_the_clock_adds(parties: World) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from conftest import FLIGHTS, Server, World, make_world, serving
-from negotiating import in_state, outcome, stored
+from negotiating import in_state, outcome
 
 from baybridge.errors import CODES, BaybridgeError
 from baybridge.names import DatasetName
@@ -71,7 +71,7 @@ REFUSED_TERMS: list[tuple[dict[str, object], str, str | None, str | None]] = [
 def test_terms_that_mean_nothing_here_are_refused_and_told_where(
     parties: World, changes: dict[str, object], code: str, place: str | None, hint: str | None
 ) -> None:
-    database = stored(parties)
+    database = parties.stored()
     with pytest.raises(BaybridgeError) as refused:
         parties.exchange.agree.request(parties.person("dot", "analyst"), parties.terms(**changes))
     assert refused.value.code == code
@@ -79,7 +79,7 @@ def test_terms_that_mean_nothing_here_are_refused_and_told_where(
         assert refused.value.places[0].parameter == place
     if hint is not None:
         assert refused.value.places[0].hint == hint
-    assert stored(parties) == database
+    assert parties.stored() == database
 
 
 @pytest.mark.parametrize(("changes", "code", "place", "hint"), REFUSED_TERMS)
@@ -88,11 +88,11 @@ def test_what_cannot_be_asked_for_cannot_be_offered(
 ) -> None:
     del place, hint
     agreement = in_state(parties, "REQUESTED")
-    database = stored(parties)
+    database = parties.stored()
     wanted = "terms_invalid" if code == "not_found" else code  # another dataset cannot be offered, whether there is one or not
     terms = parties.terms(**changes)
     assert outcome(lambda: parties.exchange.agree.offer(parties.person("bts", "steward"), agreement.id, terms)) == wanted
-    assert stored(parties) == database
+    assert parties.stored() == database
 
 
 def test_terms_that_have_ended_are_neither_countered_nor_taken_on(parties: World) -> None:
@@ -151,7 +151,7 @@ def test_terms_are_at_most_64_kilobytes(parties: World) -> None:
     ],
 )
 def test_a_term_that_is_unknown_or_of_another_type_is_never_skipped(parties: World, door: Server, body: dict[str, object]) -> None:
-    database = stored(parties)
+    database = parties.stored()
     plain = msgspec.to_builtins(parties.terms())
     with door.client(parties.secrets["dot", "analyst"]) as client:
         answer = client.post("/api/v1/agreements", json=plain | body)
@@ -159,7 +159,7 @@ def test_a_term_that_is_unknown_or_of_another_type_is_never_skipped(parties: Wor
         assert answer.json()["errors"][0]["parameter"]
         del plain["end"]
         assert client.post("/api/v1/agreements", json=plain).json()["code"] == "invalid_request"
-    assert [line for line in stored(parties) if "agreements" in line] == [line for line in database if "agreements" in line]
+    assert [line for line in parties.stored() if "agreements" in line] == [line for line in database if "agreements" in line]
 
 
 def test_every_code_that_these_tests_expect_is_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,11 @@ def rows(count: int = 40, *, start: int = 1, **columns: Any) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> World:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     world = make_world(tmp_path_factory.mktemp("drift") / "home", "bts")
     world.publish(str(NAME), rows(), key=("id",))
-    return world
+    yield world
+    world.exchange.close()
 
 
 def look(

@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx2
 import pytest
 from conftest import FLIGHTS, Server, World, make_world, serving
-from negotiating import log, outcome, stored
+from negotiating import log, outcome
 
 from baybridge.expected import WHATEVER, Expected
 from baybridge.http.addresses import ADDRESSES
@@ -55,7 +55,7 @@ def code(answer: httpx2.Response) -> tuple[int, str]:
 
 def kept(world: World) -> list[str]:
     """All that is stored, but for tokens: when each was last used is noted by the clock."""
-    return [line for line in stored(world) if not line.startswith('INSERT INTO "tokens"')]
+    return [line for line in world.stored() if not line.startswith('INSERT INTO "tokens"')]
 
 
 FAILED: Final = (412, "precondition_failed")

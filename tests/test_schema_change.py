@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import FLIGHTS, World
-from negotiating import log, outcome, perform, stored
+from negotiating import log, outcome, perform
 
 from baybridge.agreements.agreement import Agreement
 from baybridge.catalog.schema import Schema, parse_table_schema, to_table_schema
@@ -55,14 +55,14 @@ def test_a_version_that_drops_a_column_suspends_who_names_it_and_tells_both_side
     filtered = flights.sign(flights.terms(columns=["flight"], masks={}, row_filter="tailnum = 'N24211'", purposes=["b"]))
     other = flights.sign(flights.terms(columns=["flight", "origin"], masks={}, purposes=["c"]))
     declare(flights, schema_without(flights, "tailnum"))
-    database = stored(flights)
+    database = flights.stored()
     dry = publish(flights, DROPPED, dry_run=True)
     assert [(each.agreement.id, each.columns) for each in dry.suspends] == [(masked.id, ("tailnum",)), (filtered.id, ("tailnum",))]
     with pytest.raises(Conflict) as refused:
         publish(flights, DROPPED)
     assert refused.value.code == "agreements_affected"
     assert [place.parameter for place in refused.value.places] == [masked.id, filtered.id]
-    assert stored(flights) == database, "neither a dry run nor a refusal changes anything"
+    assert flights.stored() == database, "neither a dry run nor a refusal changes anything"
     entries = len(log(flights))
     assert publish(flights, DROPPED, suspend=True).version == 2
     assert [(show(flights, each).state, show(flights, each).code) for each in (masked, filtered, other)] == [

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from conftest import FLIGHTS, OFFICERS, World, make_world, serving
-from negotiating import in_state, log, outcome, perform, stored
+from negotiating import in_state, log, outcome, perform
 
 from baybridge.agreements.agreement import Agreement
 from baybridge.agreements.umbrellas import Umbrella
@@ -68,9 +68,9 @@ def test_the_digest_of_an_umbrella_is_over_the_digests_in_order(parties: World) 
 def test_all_are_signed_or_none_is(parties: World) -> None:
     umbrella = asked(parties)
     parties.exchange.agree.offer(parties.person("bts", "steward"), umbrella.agreements[0].id, None)
-    database = stored(parties)
+    database = parties.stored()
     assert outcome(lambda: sign(parties, umbrella, "dot")) == "conflict", "the second is not offered"
-    assert stored(parties) == database
+    assert parties.stored() == database
 
 
 def test_an_umbrella_covers_the_rest_where_one_of_its_agreements_was_signed_alone(parties: World) -> None:
@@ -92,10 +92,10 @@ def test_an_umbrella_covers_the_rest_where_one_of_its_agreements_was_signed_alon
 def test_an_umbrella_with_nothing_left_is_neither_signed_nor_offered_again(parties: World) -> None:
     umbrella = parties.exchange.umbrellas.offer(parties.person("bts", "steward"), asked(parties).id)
     sign(parties, umbrella, "dot")
-    database = stored(parties)
+    database = parties.stored()
     assert outcome(lambda: sign(parties, umbrella, "dot")) == "conflict"
     assert outcome(lambda: parties.exchange.umbrellas.offer(parties.person("bts", "steward"), umbrella.id)) == "conflict"
-    assert stored(parties) == database
+    assert parties.stored() == database
 
 
 def test_what_was_read_before_a_text_changed_cannot_be_signed(parties: World) -> None:
@@ -117,11 +117,11 @@ def test_an_umbrella_is_of_one_provider_and_shown_to_its_parties(parties: World)
     analyst, umbrellas = parties.person("dot", "analyst"), parties.exchange.umbrellas
     parties.publish("epa.air", b"site\nA\n", key=("site",))
     foreign = parties.terms(dataset="epa.air", columns=["site"], masks={}, row_filter=None)
-    database = stored(parties)
+    database = parties.stored()
     for terms in ([], [parties.terms(), foreign], [parties.terms()] * 51):
         assert outcome(lambda terms=terms: umbrellas.request(analyst, "Noise", terms)) == "terms_invalid"
     assert outcome(lambda: umbrellas.request(analyst, "Noise", [parties.terms(), parties.terms(columns=["nothing"])])) != "ok"
-    assert stored(parties) == database, "nothing of it is asked for when one cannot be"
+    assert parties.stored() == database, "nothing of it is asked for when one cannot be"
     umbrella = asked(parties)
     assert outcome(lambda: umbrellas.show(parties.person("epa", "steward"), umbrella.id)) == "not_found"
     assert outcome(lambda: umbrellas.show(parties.person("bts", "auditor"), umbrella.id)) == "ok"
